@@ -1,0 +1,63 @@
+"""Settings of the R3D2 agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class R3D2Config:
+    """Shape of the network; everything that decides what its weights are.
+
+    Raises:
+        ValueError: if a value is out of range or two of them contradict each other.
+    """
+
+    # How text becomes vectors.
+    encoder: Literal["phrases", "paragraph", "vector"] = "phrases"
+    """phrases: the language model reads each distinct phrase once per parameter version;
+    paragraph: it reads every observation whole, as in the paper; vector: no text, a free
+    embedding per phrase (the baseline that cannot meet a phrase it never trained on)."""
+    language_model: str | None = None
+    """Folder of Hugging Face BERT weights to start from; without one, a small BERT from scratch."""
+    tuning: Literal["trained", "frozen", "lora"] = "trained"
+    """What the language model learns: all of it, nothing, or low-rank adapters."""
+    lora_rank: int = 8
+    """Rank of the adapters where tuning is lora."""
+    text_layers: int = 1
+    """Layers of the language model (of a loaded one, the first ones are kept)."""
+    text_pool: Literal["first", "mean"] = "first"
+    """A sentence's vector: that of its first token, or the mean over all (with one layer, the
+    first is some ten times faster)."""
+    text_hidden: int = 128
+    """Width of a language model made from scratch; a loaded one has its own."""
+
+    # What stands on it.
+    hidden: int = 256
+    """Width of pooled facts, recurrent core and relevance space."""
+    layers: int = 1
+    """Layers of the LSTM."""
+    own_hand: bool = False
+    """Auxiliary head that predicts the agent's own hidden cards (training labels needed)."""
+
+    def __post_init__(self) -> None:
+        for name in ("lora_rank", "text_layers", "text_hidden", "hidden", "layers"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ValueError(f"agent.{name} must be at least 1, got {value}")
+        if self.text_hidden % 32:
+            raise ValueError(
+                f"agent.text_hidden must be a multiple of 32 (the width of a head), "
+                f"got {self.text_hidden}"
+            )
+        if self.encoder == "vector" and (self.language_model or self.tuning != "trained"):
+            raise ValueError(
+                "agent.encoder=vector reads no text: leave agent.language_model and agent.tuning "
+                "at their defaults, or choose encoder=phrases"
+            )
+        if self.tuning != "trained" and self.language_model is None:
+            raise ValueError(
+                f"agent.tuning={self.tuning} needs pretrained weights: give agent.language_model "
+                "a folder that holds them, or use tuning=trained"
+            )

@@ -1,0 +1,132 @@
+"""Text as ids: the sentences that a game can say, and the way from sentence to id and back.
+
+A game shows a player *facts* and offers it *choices*. Both are sentences, and both travel as int16
+ids into the game's :class:`Phrasebook`; rendering an id gives its sentence back exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+PAD = -1
+"""Fills the unused end of a row of ids. It is no phrase."""
+
+MAX_PHRASES = int(np.iinfo(np.int16).max) + 1
+
+
+class Phrasebook:
+    """A list of distinct sentences; a sentence's id is its place in the list.
+
+    Words are separated by single spaces, so that a sentence can be taken apart and put together
+    again without loss.
+
+    Args:
+        phrases: the sentences, in the order of their ids.
+        closed: whether these are all the sentences there will ever be. An open phrasebook grows
+            by :meth:`intern`.
+
+    Raises:
+        ValueError: if a sentence occurs twice, is empty, has stray white space, or if there are
+            more than int16 ids can name.
+    """
+
+    def __init__(self, phrases: Iterable[str] = (), closed: bool = True) -> None:
+        self.closed = closed
+        self._phrases: list[str] = []
+        self._ids: dict[str, int] = {}
+        for phrase in phrases:
+            if phrase in self._ids:
+                raise ValueError(f"phrase {phrase!r} occurs twice; every phrase needs one id")
+            self._append(phrase)
+
+    def _append(self, phrase: str) -> int:
+        if not phrase or phrase != " ".join(phrase.split()):
+            raise ValueError(f"phrase {phrase!r} must be words separated by single spaces")
+        if len(self._phrases) == MAX_PHRASES:
+            raise ValueError(
+                f"phrasebook is full: {MAX_PHRASES} phrases, no id left for {phrase!r}"
+            )
+        self._ids[phrase] = len(self._phrases)
+        self._phrases.append(phrase)
+        return self._ids[phrase]
+
+    def __len__(self) -> int:
+        """Number of phrases, P."""
+        return len(self._phrases)
+
+    def __getitem__(self, id: int) -> str:
+        """The sentence of one id (PAD is an error, not the last sentence)."""
+        if id < 0:
+            raise IndexError(f"{id} is no phrase id")
+        return self._phrases[id]
+
+    def __iter__(self) -> Iterator[str]:
+        """All sentences in the order of their ids."""
+        return iter(self._phrases)
+
+    def __contains__(self, phrase: object) -> bool:
+        """Whether the sentence has an id."""
+        return phrase in self._ids
+
+    def id(self, phrase: str) -> int:
+        """The id of one sentence.
+
+        Raises:
+            ValueError: if the phrasebook does not hold it.
+        """
+        try:
+            return self._ids[phrase]
+        except KeyError:
+            raise ValueError(f"the phrasebook has no phrase {phrase!r}") from None
+
+    def intern(self, phrase: str) -> int:
+        """The id of one sentence, added to an open phrasebook if it is new.
+
+        Raises:
+            ValueError: if it is new and the phrasebook is closed or full.
+        """
+        known = self._ids.get(phrase)
+        if known is not None:
+            return known
+        if self.closed:
+            raise ValueError(f"the phrasebook is closed and has no phrase {phrase!r}")
+        return self._append(phrase)
+
+    def render(self, ids: ArrayLike) -> list[str]:
+        """The sentences of a row of ids, leaving PAD out.
+
+        Args:
+            ids: integers [n].
+        """
+        row = np.asarray(ids)
+        return list(map(self._phrases.__getitem__, row[row != PAD].tolist()))
+
+    def parse(self, phrases: Iterable[str]) -> NDArray[np.int16]:
+        """The ids of sentences, int16 [n]: the inverse of :meth:`render`.
+
+        Raises:
+            ValueError: if the phrasebook does not hold one of them.
+        """
+        return np.array([self.id(phrase) for phrase in phrases], dtype=np.int16)
+
+    def renaming(self, words: Mapping[str, str]) -> NDArray[np.int16]:
+        """Where each id goes when words are replaced, as Other-Play replaces colours.
+
+        Args:
+            words: what replaces what, a permutation such as ``{"red": "blue", "blue": "red"}``.
+
+        Returns:
+            int16 [P]; ``map[ids]`` renames an array of ids that holds no PAD.
+
+        Raises:
+            ValueError: if ``words`` is no permutation, or turns a phrase into one that the
+                phrasebook does not hold.
+        """
+        if sorted(words) != sorted(words.values()):
+            raise ValueError(f"renaming {dict(words)} must be a permutation of its words")
+        return self.parse(
+            " ".join(words.get(word, word) for word in phrase.split(" ")) for phrase in self
+        )

@@ -1,0 +1,420 @@
+"""A ring of memory that holds sequences without padding, each in one contiguous span.
+
+The oldest sequences make room for new ones. A sequence's id counts insertions, so the live ids are
+always one range, ``id % capacity`` is a sequence's slot, and the id of an evicted sequence never
+comes back.
+
+A span holds, in this order: rewards and initial memory as floats; the number of facts, the number
+of choices and the action of every step; the facts; the choices; the labels.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from marl.episodes import Episodes
+
+# Columns of a slot. Starts and sizes count 16-bit words of the ring; MEMORY is 0 where the
+# initial memory is all zeros, as at the start of every episode, and is therefore not stored.
+START, WORDS, LENGTH, FACTS, CHOICES, MEMORY, TERMINAL, SETTING, VERSION = range(9)
+COLUMNS = 9
+# Entries of the cursor: where the next span begins, the oldest live id, the next id.
+HEAD, OLDEST, NEXT = range(3)
+
+
+class Arena:
+    """Sequences in the order of their insertion, the oldest evicted first.
+
+    Args:
+        capacity: sequences held at most.
+        capacity_bytes: bytes of sequences held at most.
+        max_length: longest sequence accepted, in steps.
+        memory_size: floats of recurrent memory of a sequence, M.
+        label_size: labels of a step, K.
+        num_settings: how many settings sequences may come from.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        capacity_bytes: int,
+        *,
+        max_length: int,
+        memory_size: int,
+        label_size: int,
+        num_settings: int,
+    ) -> None:
+        self.capacity, self.max_length = capacity, max_length
+        self.memory_size, self.label_size = memory_size, label_size
+        self.counts = np.zeros((num_settings, 2), np.int64)
+        """Live sequences and live steps of every setting."""
+        # Left uninitialised: the system provides pages of it only as they are written.
+        self.words = np.empty(capacity_bytes // 4 * 2, np.int16)
+        # Spans begin on four bytes, so the same memory can be read as floats.
+        self._views = self.words.view(np.float32), self.words, self.words.view(np.int8)
+        self.slots = np.zeros((capacity, COLUMNS), np.int64)
+        self.cursor = np.zeros(3, np.int64)
+
+    def __len__(self) -> int:
+        """Live sequences."""
+        return self.end - self.oldest
+
+    @property
+    def oldest(self) -> int:
+        """The oldest live id, which is also how many sequences were evicted."""
+        return int(self.cursor[OLDEST])
+
+    @property
+    def end(self) -> int:
+        """One past the newest id, which is also how many sequences were ever inserted."""
+        return int(self.cursor[NEXT])
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The live ids, oldest first."""
+        return np.arange(self.oldest, self.end)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the live sequences take, their slots included."""
+        return 2 * int(self._rows(self.ids)[:, WORDS].sum()) + len(self) * COLUMNS * 8
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What must be equal for a state to be taken over."""
+        sizes = (self.memory_size, self.label_size, len(self.counts))
+        return self.capacity, 2 * len(self.words), *sizes
+
+    def measure(self, episodes: Episodes) -> NDArray[np.int64]:
+        """Rows of new sequences, int64 [E, columns], still without a place in the ring.
+
+        Raises:
+            ValueError: if arrays disagree in dtype or size, or a sequence is malformed, too long,
+                of an unknown setting, or larger than the whole ring.
+        """
+        self._check_arrays(episodes)
+        rows, fault, where = _measure(
+            episodes.lengths,
+            episodes.terminal,
+            episodes.setting,
+            episodes.version,
+            _parts(episodes),
+            len(self.counts),
+            self.label_size,
+            self.max_length,
+            len(self.words),
+        )
+        if fault:
+            raise ValueError(
+                _FAULTS[fault].format(
+                    where=where,
+                    max_length=self.max_length,
+                    settings=len(self.counts),
+                    size=2 * len(self.words),
+                )
+            )
+        return rows
+
+    def pack(self, rows: NDArray[np.int64], episodes: Episodes) -> None:
+        """Copies sequences to where their rows were placed."""
+        _pack(rows, self._views, _parts(episodes))
+
+    def gather(self, rows: NDArray[np.int64]) -> Episodes:
+        """The sequences of some rows, in that order."""
+        steps, facts, choices = rows[:, LENGTH : CHOICES + 1].sum(axis=0).tolist()
+        episodes = Episodes(
+            lengths=rows[:, LENGTH].astype(np.int32),
+            fact_counts=np.empty(steps, np.int16),
+            facts=np.empty(facts, np.int16),
+            choice_counts=np.empty(steps, np.int16),
+            choices=np.empty(choices, np.int16),
+            actions=np.empty(steps, np.int16),
+            rewards=np.empty(steps, np.float32),
+            terminal=rows[:, TERMINAL].astype(np.bool_),
+            memory=np.empty((len(rows), self.memory_size), np.float32),
+            setting=rows[:, SETTING].astype(np.int16),
+            version=rows[:, VERSION].astype(np.int32),
+            labels=np.empty((steps, self.label_size), np.int8),
+        )
+        _unpack(rows, self._views, _parts(episodes))
+        return episodes
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that it holds, as arrays.
+
+        The ring is handed out as views, and only where it is in use: write them out, or copy them,
+        before the next insertion.
+        """
+        tail, head = self._spans()
+        return {
+            "cursor": self.cursor.copy(),
+            "slots": self._rows(self.ids),
+            "tail": self.words[tail],
+            "head": self.words[head],
+        }
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Takes over the ``state`` of an arena of the same ``shape``."""
+        self.cursor[:] = arrays["cursor"]
+        rows = self.slots[self.ids % self.capacity] = arrays["slots"]
+        tail, head = self._spans()
+        self.words[tail] = arrays["tail"]
+        self.words[head] = arrays["head"]
+        for setting in range(len(self.counts)):
+            mine = rows[:, SETTING] == setting
+            self.counts[setting] = mine.sum(), rows[mine, LENGTH].sum()
+
+    def _rows(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.slots[ids % self.capacity]
+
+    def _spans(self) -> tuple[slice, slice]:
+        """Where the live sequences lie: from the oldest up, and again from the ring's start."""
+        if not len(self):
+            return slice(0, 0), slice(0, 0)
+        rows = self._rows(self.ids)
+        tail, head = int(rows[0, START]), int(self.cursor[HEAD])
+        if tail < head:
+            return slice(tail, head), slice(0, 0)
+        return slice(tail, int((rows[:, START] + rows[:, WORDS]).max())), slice(0, head)
+
+    def _check_arrays(self, episodes: Episodes) -> None:
+        """Raises ValueError unless dtypes and shapes are right."""
+        steps, sequences = (episodes.steps,), (len(episodes),)
+        shapes: dict[str, tuple[int, ...]] = {
+            "fact_counts": steps,
+            "choice_counts": steps,
+            "rewards": steps,
+            "labels": (*steps, self.label_size),
+            "memory": (*sequences, self.memory_size if episodes.memory.shape[-1] else 0),
+            "terminal": sequences,
+            "setting": sequences,
+            "version": sequences,
+        }
+        for field in fields(Episodes):
+            name, array = field.name, getattr(episodes, field.name)
+            if array.dtype != _DTYPES[name]:
+                raise ValueError(f"episodes.{name} must be {_DTYPES[name]}, got {array.dtype}")
+            wanted = shapes.get(name, (len(array),))
+            if array.shape != wanted:
+                raise ValueError(f"episodes.{name} must have the shape {wanted}, got {array.shape}")
+
+
+_DTYPES = {
+    "lengths": np.dtype(np.int32),
+    "fact_counts": np.dtype(np.int16),
+    "facts": np.dtype(np.int16),
+    "choice_counts": np.dtype(np.int16),
+    "choices": np.dtype(np.int16),
+    "actions": np.dtype(np.int16),
+    "rewards": np.dtype(np.float32),
+    "terminal": np.dtype(np.bool_),
+    "memory": np.dtype(np.float32),
+    "setting": np.dtype(np.int16),
+    "version": np.dtype(np.int32),
+    "labels": np.dtype(np.int8),
+}
+
+_FAULTS = {
+    1: "sequence {where} must have 1 to {max_length} steps: cut longer ones, or raise "
+    "replay.max_length",
+    2: "episodes.lengths add up to {where} steps, which is not how many actions there are",
+    3: "sequence {where} has a step without a choice, or whose action is not one of its choices",
+    4: "episodes.fact_counts add up to {where}, which is not how many facts there are",
+    5: "episodes.choice_counts add up to {where}, which is not how many choices there are",
+    6: "sequence {where} has a reward that is not finite",
+    7: "episodes.facts must hold ids, got {where}",
+    8: "episodes.choices must hold ids, got {where}",
+    9: "episodes.setting must be in [0, {settings}), got {where}",
+    10: "a sequence of {where} bytes does not fit into a replay of {size}: raise "
+    "replay.capacity_bytes",
+}
+
+
+def _parts(episodes: Episodes) -> tuple[NDArray[Any], ...]:
+    """The arrays that lie in the ring, in the order of a span."""
+    return (
+        episodes.rewards,
+        episodes.memory,
+        episodes.fact_counts,
+        episodes.choice_counts,
+        episodes.actions,
+        episodes.facts,
+        episodes.choices,
+        episodes.labels.reshape(-1),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _measure(
+    lengths, terminal, setting, version, parts, num_settings, label_size, max_length, size
+):
+    """Rows of new sequences; with the number of a fault and what is wrong, if there is one."""
+    rewards, memory, fact_counts, choice_counts, actions, facts, choices, _ = parts
+    rows = np.zeros((len(lengths), COLUMNS), np.int64)
+    step = all_facts = all_choices = np.int64(0)
+    for e in range(len(lengths)):
+        length = np.int64(lengths[e])
+        if length < 1 or length > max_length:
+            return rows, 1, e
+        if step + length > len(actions):
+            return rows, 2, step + length
+        if setting[e] < 0 or setting[e] >= num_settings:
+            return rows, 9, np.int64(setting[e])
+        fact_sum = choice_sum = np.int64(0)
+        # Without branches, for speed: negative numbers leave their sign in what is or-ed.
+        signs, endless = np.int64(0), False
+        for s in range(step, step + length):
+            signs |= fact_counts[s] | actions[s] | (choice_counts[s] - 1 - actions[s])
+            endless |= not np.isfinite(rewards[s])
+            fact_sum += fact_counts[s]
+            choice_sum += choice_counts[s]
+        if signs < 0:
+            return rows, 3, e
+        if endless:
+            return rows, 6, e
+        stored = 0
+        for m in range(memory.shape[1]):
+            if memory[e, m] != 0:
+                stored = memory.shape[1]
+                break
+        words = 5 * length + 2 * stored + fact_sum + choice_sum + (label_size * length + 1) // 2
+        words += words % 2
+        if words > size:
+            return rows, 10, 2 * words
+        rows[e, WORDS] = words
+        rows[e, LENGTH] = length
+        rows[e, FACTS] = fact_sum
+        rows[e, CHOICES] = choice_sum
+        rows[e, MEMORY] = stored
+        rows[e, TERMINAL] = terminal[e]
+        rows[e, SETTING] = setting[e]
+        rows[e, VERSION] = version[e]
+        step += length
+        all_facts += fact_sum
+        all_choices += choice_sum
+    if step != len(actions):
+        return rows, 2, step
+    if all_facts != len(facts):
+        return rows, 4, all_facts
+    if all_choices != len(choices):
+        return rows, 5, all_choices
+    for fault, ids in ((7, facts), (8, choices)):
+        sign = np.int16(0)
+        for k in range(len(ids)):
+            sign |= ids[k]
+        if sign < 0:
+            return rows, fault, np.int64(ids.min())
+    return rows, 0, np.int64(0)
+
+
+@njit(cache=True, nogil=True)
+def has_room(row, slots, cursor, size):
+    """Whether a span and a slot are free for ``row``; may move the cursor to the ring's start."""
+    live = cursor[NEXT] - cursor[OLDEST]
+    if live == 0:
+        cursor[HEAD] = 0
+        return True
+    if live == len(slots):
+        return False
+    head, tail = cursor[HEAD], slots[cursor[OLDEST] % len(slots), START]
+    if head <= tail:  # wrapped: what lies between the newest and the oldest is free
+        return head + row[WORDS] <= tail
+    if head + row[WORDS] <= size:
+        return True
+    if row[WORDS] <= tail:
+        cursor[HEAD] = 0
+        return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def evict(slots, cursor, counts):
+    """Lets go of the oldest sequence."""
+    oldest = slots[cursor[OLDEST] % len(slots)]
+    counts[oldest[SETTING], 0] -= 1
+    counts[oldest[SETTING], 1] -= oldest[LENGTH]
+    cursor[OLDEST] += 1
+
+
+@njit(cache=True, nogil=True)
+def place(row, slots, cursor, counts):
+    """Gives ``row`` the next span and slot, which must be free."""
+    row[START] = cursor[HEAD]
+    cursor[HEAD] += row[WORDS]
+    slots[cursor[NEXT] % len(slots)] = row
+    cursor[NEXT] += 1
+    counts[row[SETTING], 0] += 1
+    counts[row[SETTING], 1] += row[LENGTH]
+
+
+@njit(cache=True, nogil=True)
+def _copy(target, to, source, start, count):
+    # Slices first: the loop over them has no index that could be negative, and is vectorised.
+    target, source = target[to : to + count], source[start : start + count]
+    for k in range(count):
+        target[k] = source[k]
+
+
+@njit(cache=True, nogil=True)
+def _pack(rows, views, parts):
+    """Copies sequences into their spans."""
+    floats, words, octets = views
+    rewards, memory, fact_counts, choice_counts, actions, facts, choices, labels = parts
+    width = len(labels) // max(len(actions), 1)
+    step = fact = choice = 0
+    for row in range(len(rows)):
+        length, at = rows[row, LENGTH], rows[row, START]
+        _copy(floats, at // 2, rewards, step, length)
+        at += 2 * length
+        _copy(floats, at // 2, memory[row], 0, rows[row, MEMORY])
+        at += 2 * rows[row, MEMORY]
+        _copy(words, at, fact_counts, step, length)
+        _copy(words, at + length, choice_counts, step, length)
+        _copy(words, at + 2 * length, actions, step, length)
+        at += 3 * length
+        _copy(words, at, facts, fact, rows[row, FACTS])
+        at += rows[row, FACTS]
+        _copy(words, at, choices, choice, rows[row, CHOICES])
+        at += rows[row, CHOICES]
+        _copy(octets, 2 * at, labels, step * width, length * width)
+        # What rounding leaves over is cleared, so that equal replays are saved as equal bytes.
+        octets[2 * at + length * width : 2 * (rows[row, START] + rows[row, WORDS])] = 0
+        step += length
+        fact += rows[row, FACTS]
+        choice += rows[row, CHOICES]
+
+
+@njit(cache=True, nogil=True)
+def _unpack(rows, views, parts):
+    """Copies sequences out of their spans: ``_pack`` the other way round."""
+    floats, words, octets = views
+    rewards, memory, fact_counts, choice_counts, actions, facts, choices, labels = parts
+    width = len(labels) // max(len(actions), 1)
+    step = fact = choice = 0
+    for row in range(len(rows)):
+        length, at = rows[row, LENGTH], rows[row, START]
+        _copy(rewards, step, floats, at // 2, length)
+        at += 2 * length
+        memory[row, rows[row, MEMORY] :] = 0
+        _copy(memory[row], 0, floats, at // 2, rows[row, MEMORY])
+        at += 2 * rows[row, MEMORY]
+        _copy(fact_counts, step, words, at, length)
+        _copy(choice_counts, step, words, at + length, length)
+        _copy(actions, step, words, at + 2 * length, length)
+        at += 3 * length
+        _copy(facts, fact, words, at, rows[row, FACTS])
+        at += rows[row, FACTS]
+        _copy(choices, choice, words, at, rows[row, CHOICES])
+        at += rows[row, CHOICES]
+        _copy(labels, step * width, octets, 2 * at, length * width)
+        step += length
+        fact += rows[row, FACTS]
+        choice += rows[row, CHOICES]

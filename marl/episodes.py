@@ -1,0 +1,80 @@
+"""Sequences of one seat's own turns, packed without padding: what actors insert and replay stores.
+
+A *step* is one own turn: the facts that the seat observed, the choices that were legal, the index
+of the choice it took, and the team's reward from then until the seat's next turn. A *sequence* is
+the steps of one seat in one episode, or a stretch of them where an episode is longer than the
+replay's ``max_length``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class Episodes:
+    """A batch of E sequences with S steps in all, F facts and C choices in all.
+
+    Everything that belongs to a step lies sequence after sequence, in order of time.
+
+    Attributes:
+        lengths: int32 [E], steps of each sequence, at least 1.
+        fact_counts: int16 [S], facts observed at each step.
+        facts: int16 [F], ids of the facts, step after step.
+        choice_counts: int16 [S], legal choices at each step, at least 1.
+        choices: int16 [C], ids of the legal choices, step after step.
+        actions: int16 [S], index of the choice taken among the step's choices.
+        rewards: float32 [S], team reward from this own turn to the next (or to the end).
+        terminal: bool [E], whether the game ended after the last step. Where it is false the
+            sequence was cut, and its last step serves only to bootstrap from.
+        memory: float32 [E, M], recurrent memory before the first step (M may be 0: all zeros).
+        setting: int16 [E], which of a run's settings the sequence was played in.
+        version: int32 [E], weights version that chose the first action.
+        labels: int8 [S, K], answer sheet for auxiliary losses (K may be 0).
+    """
+
+    lengths: NDArray[np.int32]
+    fact_counts: NDArray[np.int16]
+    facts: NDArray[np.int16]
+    choice_counts: NDArray[np.int16]
+    choices: NDArray[np.int16]
+    actions: NDArray[np.int16]
+    rewards: NDArray[np.float32]
+    terminal: NDArray[np.bool_]
+    memory: NDArray[np.float32]
+    setting: NDArray[np.int16]
+    version: NDArray[np.int32]
+    labels: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        """Number of sequences, E."""
+        return len(self.lengths)
+
+    @property
+    def steps(self) -> int:
+        """Number of steps in all sequences, S."""
+        return len(self.actions)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by all arrays."""
+        return sum(getattr(self, field.name).nbytes for field in fields(self))
+
+
+def concatenate(parts: list[Episodes]) -> Episodes:
+    """Joins batches of sequences end to end, in order.
+
+    Raises:
+        ValueError: if ``parts`` is empty.
+    """
+    if not parts:
+        raise ValueError("concatenate needs at least one batch of episodes, got an empty list")
+    return Episodes(
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Episodes)
+        }
+    )

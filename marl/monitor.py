@@ -1,0 +1,244 @@
+"""Watching a run: TensorBoard, a file of JSON lines, and a view on the terminal.
+
+The loop it serves::
+
+    with Monitor(run_dir, seconds=600) as monitor:
+        while ...:
+            monitor.count(env_steps=512, updates=2)
+            if due:
+                monitor.log(step, {"learn/loss": loss, "evaluate/2p/score": score})
+
+Rates of what is counted and the memory of the process are added to every entry. What each name
+means is listed in docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+
+METRICS_FILE = "metrics.jsonl"
+"""An entry a line: step, seconds (of the run so far), time (Unix), and the metrics by name."""
+
+TENSORBOARD_FOLDER = "tensorboard"
+
+# Where there is no terminal a line holds these, as far as they are known.
+_HEADLINES = ("evaluate/", "learn/loss", "learn/q", "speed/", "memory/")
+
+
+class Monitor:
+    """Writes what a run reports, and shows it to the person who watches.
+
+    Args:
+        run_dir: the run's folder; made if it is not there.
+        seconds: how long the run is meant to take, for the progress bar; None if that is open.
+        resume_step: step of the checkpoint that the run continues from; what a killed process
+            wrote after it is dropped. None for a new run.
+        interval: seconds between two lines where there is no terminal.
+        console: where to show; standard error by default.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        seconds: float | None = None,
+        resume_step: int | None = None,
+        interval: float = 10.0,
+        console: Console | None = None,
+    ) -> None:
+        from rich.console import Console
+        from torch.utils.tensorboard import SummaryWriter
+
+        run_dir.mkdir(parents=True, exist_ok=True)
+        metrics = run_dir / METRICS_FILE
+        self._before = 0.0 if resume_step is None else _keep_until(metrics, resume_step)
+        self._file = metrics.open("a", encoding="utf-8", buffering=1)
+        self._board = SummaryWriter(
+            str(run_dir / TENSORBOARD_FOLDER),
+            # TensorBoard hides what earlier processes wrote from this step on.
+            purge_step=None if resume_step is None else resume_step + 1,
+            flush_secs=15,
+        )
+        self._console = console or Console(stderr=True)
+        self._seconds, self._interval = seconds, interval
+        self._process = psutil.Process(os.getpid())
+        self._counts: defaultdict[str, int] = defaultdict(int)
+        self._shown: dict[str, float] = {}
+        self._step = resume_step or 0
+        self._start = self._last_log = self._last_line = time.monotonic()
+        self._view = _View(self) if self._console.is_terminal else None
+
+    def __enter__(self) -> Monitor:
+        """Returns itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes."""
+        self.close()
+
+    def count(self, **amounts: int) -> None:
+        """Counts what was done; ``count(env_steps=512)`` feeds the metric ``speed/env_steps``."""
+        for name, amount in amounts.items():
+            self._counts[name] += amount
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes an entry, adding what was done a second since the last one, and the memory used.
+
+        Args:
+            step: where it stands on the horizontal axis: the number of updates.
+            values: scalars by name. One that is not finite is null in the file and has no point in
+                TensorBoard.
+        """
+        now = time.monotonic()
+        entry = {name: float(value) for name, value in values.items()}
+        for name, count in self._counts.items():
+            entry[f"speed/{name}"] = count / max(now - self._last_log, 1e-9)
+            self._counts[name] = 0
+        entry["memory/rss_mib"] = self._process.memory_info().rss / 2**20
+        self._last_log, self._step = now, step
+        self._shown.update(entry)
+        finite = {name: value for name, value in entry.items() if math.isfinite(value)}
+        line: dict[str, Any] = {
+            "step": step,
+            "seconds": round(self._before + now - self._start, 3),
+            "time": round(time.time(), 3),
+        }
+        self._file.write(json.dumps(line | dict.fromkeys(entry) | finite) + "\n")
+        for name, value in finite.items():
+            self._board.add_scalar(name, value, step)
+        if self._view is None and now - self._last_line >= self._interval:
+            self._last_line = now
+            self._print(self._headline())
+
+    def say(self, text: str) -> None:
+        """Shows a line, above the live view where there is one."""
+        self._print(text)
+
+    def close(self) -> None:
+        """Ends the view and flushes the files. Calling it again does nothing."""
+        if self._file.closed:
+            return
+        if self._view is not None:
+            self._view.stop()
+        elif self._shown:
+            self._print(self._headline())
+        self._file.close()
+        self._board.close()
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _headline(self) -> str:
+        """The run in one line: time, step and the metrics that matter most."""
+        shown = [
+            f"{name.partition('/')[2]} {_figure(value)}"
+            for prefix in _HEADLINES
+            for name, value in self._shown.items()
+            if name.startswith(prefix)
+        ]
+        elapsed = self._before + time.monotonic() - self._start
+        return "  ".join([_clock(elapsed), f"step {self._step}", *shown])
+
+
+class _View:
+    """The live view: a bar of the time, and the newest value of every metric, a column a group."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        from rich.live import Live
+
+        self._monitor = monitor
+        self._bar = self._progress()
+        self._task = self._bar.add_task("", total=monitor._seconds)
+        # Twice a second is smooth enough and costs the run nothing that can be measured.
+        self._live = Live(
+            get_renderable=self._render, console=monitor._console, refresh_per_second=2
+        )
+        self._live.start()
+
+    def stop(self) -> None:
+        """Leaves the last state on the screen."""
+        self._live.stop()
+
+    def _progress(self) -> Progress:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            expand=True,
+            auto_refresh=False,
+        )
+
+    def _render(self) -> RenderableType:
+        from rich.columns import Columns
+        from rich.console import Group
+        from rich.table import Table
+
+        monitor = self._monitor
+        elapsed = time.monotonic() - monitor._start
+        total = "" if monitor._seconds is None else f" of {_clock(monitor._seconds)}"
+        self._bar.update(
+            self._task,
+            description=f"{_clock(elapsed)}{total}   step {monitor._step}",
+            completed=elapsed if monitor._seconds is None else min(elapsed, monitor._seconds),
+        )
+        groups: dict[str, Table] = {}
+        # A copy: the run adds metrics while this thread draws.
+        for name, value in sorted(monitor._shown.copy().items()):
+            group, _, rest = name.rpartition("/")
+            if group not in groups:
+                groups[group] = Table(
+                    title=group, title_justify="left", box=None, show_header=False
+                )
+            groups[group].add_row(rest, _figure(value))
+        return Group(self._bar, Columns(groups.values(), padding=(0, 3)))
+
+
+def _keep_until(metrics: Path, step: int) -> float:
+    """Drops the entries after a step, and a line that was cut off; returns the seconds so far."""
+    if not metrics.exists():
+        return 0.0
+    kept, seconds = [], 0.0
+    for line in metrics.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if entry["step"] <= step:
+            kept.append(line + "\n")
+            seconds = entry["seconds"]
+    temporary = metrics.with_suffix(".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.replace(metrics)
+    return seconds
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as 3:20 or 1:03:20."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _figure(value: float) -> str:
+    """A number in about four digits, whole from 1000 on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -1,0 +1,120 @@
+"""The roster: everybody who can be named where an agent is asked for.
+
+A name is the folder of a run, an exported folder, or a shipped agent, which is an exported folder
+that comes with the package. An exported folder holds two files: ``config.json``, the configuration
+of the run, and ``agent.safetensors``, the weights that are evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import agents
+import games
+from agents.r3d2.agent import R3D2Agent
+from marl.checkpoint import CheckpointStore
+from marl.config import TrainConfig, to_dict
+from marl.state import unflatten
+from marl.train import CONFIG_FILE, load_config
+
+WEIGHTS_FILE = "agent.safetensors"
+SHIPPED = Path(agents.__file__).parent / "shipped"
+
+
+@dataclass(frozen=True)
+class Member:
+    """An agent that can play.
+
+    Attributes:
+        name: what it was asked for by.
+        folder: where it was found.
+        policy: the agent with its weights, on the device that was asked for.
+        config: of the run that trained it.
+        updates: how many updates it has learned from.
+    """
+
+    name: str
+    folder: Path
+    policy: R3D2Agent
+    config: TrainConfig
+    updates: int
+
+
+def shipped() -> list[str]:
+    """Names of the agents that come with the package, in alphabetical order."""
+    return sorted(file.parent.name for file in SHIPPED.glob(f"*/{WEIGHTS_FILE}"))
+
+
+def load(name: str, device: str = "cpu") -> Member:
+    """Finds an agent by its name.
+
+    Args:
+        name: a run's folder, an exported folder, or a name out of ``shipped()``.
+        device: where it is to play.
+
+    Raises:
+        ValueError: if there is no such agent, it has no weights yet, or its files are damaged.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        if name not in shipped():
+            known = ", ".join(shipped()) or "none"
+            raise ValueError(
+                f"there is no agent {name!r}: name a run's folder, an exported folder or a shipped "
+                f"agent ({known})"
+            )
+        folder = SHIPPED / name
+    try:
+        config = load_config(folder)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
+    weights, updates = _weights(folder)
+    players = config.settings()[0]
+    book = games.batched(config.game, 1, 0, players=players, preset=config.variant).phrasebook
+    policy = R3D2Agent(config.agent, book, config.seed).to(device)
+    policy.load(updates, weights)
+    policy.eval()
+    return Member(name, folder, policy, config, updates)
+
+
+def export(member: Member, folder: Path) -> None:
+    """Writes an agent as two small files that ``load`` accepts and that can be passed on.
+
+    Raises:
+        ValueError: if ``folder`` is there already.
+    """
+    if folder.exists():
+        raise ValueError(f"{folder} is there already: choose another folder, or remove it first")
+    folder.mkdir(parents=True)
+    text = json.dumps(to_dict(member.config), indent=2) + "\n"
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+    weights = {k: v.cpu().contiguous() for k, v in member.policy.state_dict().items()}
+    save_file(weights, folder / WEIGHTS_FILE, metadata={"updates": str(member.updates)})
+
+
+def _weights(folder: Path) -> tuple[dict[str, Tensor], int]:
+    """The weights to play with, and how many updates they have seen."""
+    path = folder / WEIGHTS_FILE
+    if path.is_file():
+        try:
+            with safe_open(path, framework="pt") as file:
+                updates = int((file.metadata() or {}).get("updates", 0))
+                return {name: file.get_tensor(name) for name in file.keys()}, updates  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+    try:
+        learner = unflatten(*CheckpointStore(folder / "checkpoints").load())["learner"]
+    except FileNotFoundError:
+        raise ValueError(
+            f"{folder} has no checkpoint yet: train it for longer, with --resume"
+        ) from None
+    # The running mean of the weights plays better than the newest ones.
+    average = {name: torch.as_tensor(array) for name, array in learner["average"].items()}
+    return average, int(learner["updates"])

@@ -1,0 +1,338 @@
+"""A training run in one process: the serial mode, deterministic and resumable bit for bit.
+
+The loop that everything else exists for::
+
+    while within budget:
+        actor.step()                      # one move in every game of one setting
+        while limiter.can_sample():
+            learner.update()
+
+The same configuration gives the same bits, whatever the wall clock does: nothing that is learned
+depends on time. Checkpoints hold all that the next step depends on, replay included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import games
+from agents.r3d2.agent import R3D2Agent
+from games.core import BatchedGame
+from games.other_play import OtherPlay
+from marl.actor import Actor, exploration_spectrum
+from marl.checkpoint import CheckpointStore
+from marl.config import TrainConfig, from_dict, to_dict
+from marl.episodes import Episodes
+from marl.evaluate import Evaluation, evaluate
+from marl.learner import Learner
+from marl.limiter import Limiter
+from marl.monitor import Monitor
+from marl.replay import PrioritisedReplay
+from marl.state import flatten, unflatten
+from marl.weights import LocalWeights
+
+CONFIG_FILE = "config.json"
+
+EVALUATION_SEED = 2**40
+"""Of the games that are played to watch a run. Training's seeds lie beyond all that anybody would
+give an evaluation, so no evaluation plays a game that was trained on."""
+
+TRAINING_SEED = 2**63
+"""Added to the seeds of training games."""
+
+LOG_SECONDS = 5.0
+
+
+class SerialRun:
+    """Actors, replay and learner in one process.
+
+    Args:
+        config: of the run.
+        device: where the network learns.
+    """
+
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
+        self.config = config
+        self.settings = config.settings()
+        share = max(config.actor.num_games // len(self.settings), 1)
+        seeds = np.random.SeedSequence(config.seed).generate_state(3 + 2 * len(self.settings))
+        agent_seed, replay_seed, *seeds_of_settings = (int(seed) for seed in seeds)
+        playing = [
+            self._game(players, share, TRAINING_SEED + seeds_of_settings[2 * i])
+            for i, players in enumerate(self.settings)
+        ]
+        first = playing[0]
+        self.agent = R3D2Agent(config.agent, first.phrasebook, agent_seed)
+        self.player = R3D2Agent(config.agent, first.phrasebook, agent_seed)
+        for agent in (self.agent, self.player):
+            for game in playing:
+                agent.admit(game.fact_phrases, game.choice_phrases, game.label_phrases)
+            agent.to(device)
+        # Hands differ in size; there are no answers for cards that a hand does not have.
+        hand = max(game.labels.shape[1] for game in playing)
+        labels = hand if config.agent.own_hand else 0
+        self.replay = PrioritisedReplay(
+            config.replay,
+            memory_size=self.agent.memory_size,
+            label_size=labels,
+            num_settings=len(self.settings),
+            seed=replay_seed,
+        )
+        self.limiter = Limiter(config.warm_up, config.samples_per_insert)
+        self.weights = LocalWeights()
+        self.learner = Learner(
+            self.agent, self.replay, self.weights, config.learner, config.replay.eta
+        )
+        self.player.load(*self.weights.latest())
+        spectrum = exploration_spectrum(
+            share, config.actor.epsilon, config.actor.epsilon_spread
+        )
+        self.actors = [
+            Actor(
+                game,
+                self.player,
+                self._insert,
+                spectrum,
+                seeds_of_settings[2 * i + 1],
+                setting=i,
+                max_length=config.replay.max_length,
+                overlap=config.learner.burn_in,
+                label_size=labels,
+            )
+            for i, game in enumerate(playing)
+        ]
+        self._metrics: list[dict[str, float]] = []
+
+    @property
+    def env_steps(self) -> int:
+        """Moves made in all games."""
+        return sum(actor.env_steps for actor in self.actors)
+
+    def step(self) -> int:
+        """One move in every game of the setting that is behind, then the updates that are due.
+
+        Returns:
+            the number of updates.
+        """
+        version, tensors = self.weights.latest()
+        if version != self.player.version:
+            self.player.load(version, tensors)
+        # Balanced by transitions: settings differ in how long their games are.
+        min(self.actors, key=lambda actor: (actor.env_steps, actor.setting)).step()
+        before = self.learner.updates
+        while self.limiter.can_sample():
+            self._metrics.append(self.learner.update())
+            self.limiter.sampled(self.config.learner.batch)
+        return self.learner.updates - before
+
+    def evaluate(self, games_each: int, seed: int = EVALUATION_SEED) -> dict[int, Evaluation]:
+        """Greedy play of the running mean of the weights, for every number of players."""
+        return {
+            players: evaluate(
+                self.learner.average,
+                lambda n, s, players=players: games.batched(  # type: ignore[misc]
+                    self.config.game, n, s, players=players, preset=self.config.variant
+                ),
+                games_each,
+                seed,
+            )
+            for players in self.settings
+        }
+
+    def learning_metrics(self) -> dict[str, float]:
+        """How learning went since the last call, by the names of docs/metrics.md."""
+        recent, self._metrics = self._metrics, []
+        return {
+            **{f"learn/{k}": float(np.mean([m[k] for m in recent])) for k in (recent or [{}])[0]},
+            "replay/sequences": len(self.replay),
+            "replay/steps": int(self.replay.counts[:, 1].sum()),
+            "replay/mib": self.replay.nbytes / 2**20,
+            "replay/samples_per_insert": self.limiter.measured,
+            "act/env_steps": self.env_steps,
+            "act/episodes": sum(actor.episodes for actor in self.actors),
+            "act/epsilon": float(np.mean([actor.epsilons.mean() for actor in self.actors])),
+        }
+
+    def evaluation_metrics(self) -> dict[str, float]:
+        """Scores of greedy play, for every number of players and under both scoring rules."""
+        metrics = self.learning_metrics()
+        for players, result in self.evaluate(self.config.evaluate_games).items():
+            metrics |= {
+                f"evaluate/{players}p/score": result.mean("zero"),
+                f"evaluate/{players}p/score_kept": result.mean("kept"),
+                f"evaluate/{players}p/lost_share": result.lost_share,
+            }
+        return metrics
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, as nested dicts of arrays and plain values."""
+        return {
+            "learner": self.learner.state(),
+            "player": {"version": self.player.version, "weights": self.player.state_dict()},
+            "replay": self.replay.state(),
+            "limiter": self.limiter.state(),
+            "actors": {str(i): actor.state() for i, actor in enumerate(self.actors)},
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continues from a ``state()``, bit for bit."""
+        self.learner.load_state(state["learner"])
+        self.player.load(state["player"]["version"], state["player"]["weights"])
+        self.replay.load_state(state["replay"])
+        self.limiter.load_state(state["limiter"])
+        for i, actor in enumerate(self.actors):
+            actor.load_state(state["actors"][str(i)])
+
+    def _game(self, players: int, num_games: int, seed: int) -> BatchedGame:
+        game = games.batched(
+            self.config.game, num_games, seed, players=players, preset=self.config.variant
+        )
+        return OtherPlay(game, seed) if self.config.actor.other_play else game
+
+    def _insert(self, episodes: Episodes) -> None:
+        self.replay.insert(episodes)
+        self.limiter.inserted(len(episodes))
+
+
+def train(
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    minutes: float | None = None,
+    updates: int | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+) -> SerialRun:
+    """Trains until the budget is spent or somebody interrupts, and leaves a resumable run.
+
+    Args:
+        config: of the run; with ``resume``, that of the run resumed (see ``load_config``).
+        run_dir: where configuration, checkpoints and curves go.
+        minutes: wall-clock budget of this call, start-up and compilation included.
+        updates: update count at which to stop; with both, whichever comes first.
+        resume: continue from the newest checkpoint in ``run_dir``.
+        device: where the network learns.
+
+    Returns:
+        the run as it stands, its checkpoint saved.
+
+    Raises:
+        ValueError: if there is no budget, or ``run_dir`` holds a run and ``resume`` is not set, or
+            holds none and it is.
+    """
+    start = time.monotonic()
+    if minutes is None and updates is None:
+        raise ValueError("training needs a budget: give minutes, updates or both")
+    store = CheckpointStore(run_dir / "checkpoints", keep=config.keep_checkpoints)
+    if not resume:
+        _refuse_second(run_dir)
+    run = SerialRun(config, device)
+    resumed = _restore(run, store) if resume else None
+    if not resume:
+        _write_config(config, run_dir)
+    with (
+        Monitor(
+            run_dir, seconds=None if minutes is None else minutes * 60, resume_step=resumed
+        ) as monitor,
+        _interrupts() as interrupted,
+    ):
+        monitor.say(
+            f"{sum(p.numel() for p in run.agent.parameters()):,} parameters, "
+            f"{len(run.agent.facts.ids):,} facts and {len(run.agent.choices.ids)} choices in "
+            f"{len(run.settings)} setting(s); curves: tensorboard --logdir {run_dir}"
+        )
+        logged = saved = time.monotonic()
+        evaluated = run.learner.updates // config.evaluate_interval
+        while not interrupted:
+            now = time.monotonic()
+            if minutes is not None and now - start >= minutes * 60:
+                break
+            if updates is not None and run.learner.updates >= updates:
+                break
+            moves = run.env_steps
+            learned = run.step()
+            monitor.count(env_steps=run.env_steps - moves, updates=learned)
+            step = run.learner.updates
+            if step // config.evaluate_interval > evaluated:
+                evaluated = step // config.evaluate_interval
+                monitor.log(step, run.evaluation_metrics())
+            elif now - logged >= LOG_SECONDS:
+                logged = now
+                monitor.log(step, run.learning_metrics())
+            if now - saved >= config.checkpoint_minutes * 60:
+                _save(run, store)
+                saved = now
+        _save(run, store)
+        monitor.log(run.learner.updates, run.learning_metrics())
+        if interrupted:
+            monitor.say(f"interrupted; go on with --resume --run-dir {run_dir}")
+    return run
+
+
+def load_config(run_dir: Path) -> TrainConfig:
+    """The configuration that a run was started with.
+
+    Raises:
+        ValueError: if there is no run.
+    """
+    path = run_dir / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{run_dir} holds no run: it has no {CONFIG_FILE}")
+    return from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _refuse_second(run_dir: Path) -> None:
+    if (run_dir / CONFIG_FILE).exists():
+        raise ValueError(
+            f"{run_dir} holds a run already: continue it with --resume, or choose another --run-dir"
+        )
+
+
+def _write_config(config: TrainConfig, run_dir: Path) -> None:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(to_dict(config), indent=2) + "\n"
+    # Whole or absent: a run whose configuration cannot be read cannot be resumed.
+    temporary = run_dir / f"{CONFIG_FILE}.tmp"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(run_dir / CONFIG_FILE)
+
+
+def _restore(run: SerialRun, store: CheckpointStore) -> int:
+    """Loads the newest checkpoint and returns its step; 0 where the run has none yet."""
+    if store.latest() is not None:
+        run.load_state(unflatten(*store.load()))
+    return run.learner.updates
+
+
+def _save(run: SerialRun, store: CheckpointStore) -> None:
+    tensors, plain = flatten(run.state())
+    store.save(run.learner.updates, tensors, plain)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying of them; a second one does what it always did."""
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: object) -> None:
+        received.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,157 @@
+"""``troupe train``: learn to play a game together, by self-play."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+import games
+from marl.config import TrainConfig
+from marl.train import load_config, train
+from scripts.arguments import parse
+
+COMMAND = "troupe train"
+DEFAULT_MINUTES = 10.0
+
+PRESETS: dict[str, tuple[str, ...]] = {
+    "default": (),
+    # Smaller games, for quick experiments.
+    "small": ("--variant", "small"),
+    "very-small": ("--variant", "very-small"),
+    # Colours under names of each seat's own, and a head that guesses the own hand.
+    "other-play": ("--actor.other-play", "--agent.own-hand"),
+    # Without text: what the language model is worth.
+    "vector": ("--agent.encoder", "vector"),
+    # The published agent: it reads whole paragraphs, replays uniformly, and learns in one step.
+    "paper": (
+        *("--agent.encoder", "paragraph", "--agent.hidden", "128", "--agent.layers", "2"),
+        *("--replay.alpha", "0", "--replay.beta", "0", "--learner.n-step", "1"),
+        *("--learner.learning-rate", "6.25e-5", "--learner.text-learning-rate", "6.25e-5"),
+        *("--learner.target-interval", "2500", "--learner.refresh-interval", "1"),
+    ),
+}
+"""Options by name. They are read before those on the command line, which therefore win."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Session:
+    """What belongs to one call and not to the run."""
+
+    run_dir: Path
+    """Folder for the configuration, checkpoints and curves of the run."""
+    minutes: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    """How long to train, start-up included (10, unless --updates is given)."""
+    updates: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Number of updates at which to stop."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Continue the run in --run-dir from its newest checkpoint, as it was configured."""
+    preset: Literal[tuple(PRESETS)] = "default"  # type: ignore[valid-type]
+    """Options by name; options that are given beside it win."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the network learns."""
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise ValueError(f"--minutes must be a positive number, got {self.minutes}")
+        if self.updates is not None and self.updates < 1:
+            raise ValueError(f"--updates must be at least 1, got {self.updates}")
+        if self.device == "cuda":
+            import torch
+
+            if not torch.cuda.is_available():
+                raise ValueError("no GPU is to be seen here: leave out --device cuda")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(TrainConfig, _Session):
+    """Learns to play a game together, by self-play, from nothing.
+
+    The run can be interrupted (Ctrl-C saves first) and resumed. Watch it with
+    tensorboard --logdir RUN_DIR.
+    """
+
+    game: Annotated[Literal[games.GAMES], tyro.conf.Positional] = "hanabi"  # type: ignore[valid-type]
+    """What to play."""
+
+    def __post_init__(self) -> None:
+        TrainConfig.__post_init__(self)
+        _Session.__post_init__(self)
+
+    @property
+    def config(self) -> TrainConfig:
+        """The part that is saved with the run."""
+        return TrainConfig(**{f.name: getattr(self, f.name) for f in fields(TrainConfig)})
+
+
+def main(args: Sequence[str]) -> None:
+    """Trains as the options say.
+
+    Raises:
+        ValueError: if they contradict each other or what is in the run directory.
+    """
+    args = [*_preset(args), *args]
+    options = parse(Train, COMMAND, args)
+    if options.resume:
+        options = _as_it_was(options, args)
+    minutes = options.minutes
+    if minutes is None and options.updates is None:
+        minutes = DEFAULT_MINUTES
+    run = train(
+        options.config,
+        options.run_dir,
+        minutes=minutes,
+        updates=options.updates,
+        resume=options.resume,
+        device=options.device,
+    )
+    print(
+        f"{run.learner.updates:,} updates and {run.env_steps:,} moves are saved in "
+        f"{options.run_dir}. To see what it plays like: troupe evaluate {options.run_dir}"
+    )
+
+
+def _preset(args: Sequence[str]) -> tuple[str, ...]:
+    """The options of the preset that is named; an unknown name is left to the parser."""
+    name = "default"
+    for i, arg in enumerate(args):
+        if arg.startswith("--preset="):
+            name = arg.removeprefix("--preset=")
+        elif arg == "--preset" and i + 1 < len(args):
+            name = args[i + 1]
+    return PRESETS.get(name, ())
+
+
+def _as_it_was(options: Train, args: Sequence[str]) -> Train:
+    """The options on top of the configuration that the run was started with.
+
+    Raises:
+        ValueError: if there is no run, or an option asks for something else.
+    """
+    saved = load_config(options.run_dir)
+    given = {f.name: getattr(options, f.name) for f in fields(_Session)}
+    kept = {f.name: getattr(saved, f.name) for f in fields(TrainConfig)}
+    # A flag that is on by default can no longer be given: --resume is among the arguments.
+    given["resume"] = False
+    options = parse(Train, COMMAND, args, default=Train(**given, **kept))
+    if change := _difference(saved, options.config):
+        raise ValueError(
+            f"the run in {options.run_dir} goes on as it began, and {change}: leave that option "
+            "out, or start another run in another --run-dir"
+        )
+    return options
+
+
+def _difference(saved: object, asked: object, name: str = "") -> str | None:
+    """Names the first field in which two configurations differ."""
+    for field in fields(saved):  # type: ignore[arg-type]
+        was, now = getattr(saved, field.name), getattr(asked, field.name)
+        if hasattr(was, "__dataclass_fields__"):
+            if inner := _difference(was, now, f"{field.name}."):
+                return inner
+        elif was != now:
+            return f"it began with --{name}{field.name.replace('_', '-')} {was}, not {now}"
+    return None

@@ -1,0 +1,93 @@
+"""The bench harness: what it finds, measures and writes."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts import bench
+from scripts.cli import main
+
+FAKE = '''"""Counts sheep, beside a shepherd.
+
+More text that the list leaves out.
+"""
+
+from scripts.bench import Row
+
+
+def run(seconds):
+    yield Row("sheep", 1234.5, "sheep/s")
+    yield Row("sheep", 0.5, "sheep/s", against="shepherd", ratio=2469.0)
+    yield Row("goats", None, "not installed", against="goatherd")
+'''
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bench of its own, found like the others."""
+    (tmp_path / "sheep_for_test.py").write_text(FAKE)
+    monkeypatch.setattr(bench, "__path__", [*bench.__path__, str(tmp_path)])
+    return "sheep_for_test"
+
+
+def test_every_bench_says_what_it_measures() -> None:
+    found = bench.benches()
+    assert all(len(line) > 10 and line.endswith(".") for line in found.values()), found
+
+
+def test_the_list(fake: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(
+        line.split()[0] == fake and line.endswith("Counts sheep, beside a shepherd.")
+        for line in lines
+    )
+
+
+def test_the_table(fake: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", fake]) == 0
+    out = capsys.readouterr().out
+    for text in ("sheep/s", "1,234", "shepherd", "2,469x", "not installed"):
+        assert text in out
+
+
+def test_the_json(fake: str, tmp_path: Path) -> None:
+    file = tmp_path / "new" / "rows.json"
+    assert main(["bench", fake, "--json", str(file), "--seconds", "3"]) == 0
+    report = json.loads(file.read_text())
+    assert report["bench"] == fake
+    assert report["command"] == f"troupe bench {fake} --seconds 3"
+    assert report["rows"] == [
+        {"what": "sheep", "value": 1234.5, "unit": "sheep/s", "against": None, "ratio": None},
+        {"what": "sheep", "value": 0.5, "unit": "sheep/s", "against": "shepherd", "ratio": 2469.0},
+        {
+            "what": "goats",
+            "value": None,
+            "unit": "not installed",
+            "against": "goatherd",
+            "ratio": None,
+        },
+    ]
+    assert report["machine"]["cores"] >= 1
+    assert report["machine"]["processor"]
+    assert report["machine"]["memory_gib"] > 0
+    assert {"python", "numpy", "torch", "troupe"} <= set(report["versions"])
+
+
+@pytest.mark.parametrize("work", [0.0003, 0.01, 3.0])
+def test_rate_counts_calls_per_second(work: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    calls = [0]
+
+    def call() -> None:
+        clock[0] += work
+        calls[0] += 1
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    assert bench.rate(call, seconds=2.0) == pytest.approx(1 / work)
+    # It stops in time: within a few per cent, or one call, of what was asked for.
+    assert calls[0] * work <= max(2.0 * 1.05, 2 * work + 1e-9)

@@ -1,0 +1,296 @@
+"""The command line: it helps at once, and what is wrong it says in one line with status 2."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from scripts import cli
+from scripts.train import PRESETS, Train
+
+TROUPE = Path(sys.executable).with_name("troupe")
+
+# The smallest game and network: an update takes milliseconds.
+TINY = (
+    *("hanabi", "--variant", "very-small", "--warm-up", "16", "--evaluate-games", "8"),
+    *("--agent.text-hidden", "32", "--agent.hidden", "16", "--actor.num-games", "8"),
+    *("--learner.batch", "8", "--replay.capacity", "500", "--replay.capacity-bytes", "4000000"),
+)
+
+
+def troupe(*args: object) -> int:
+    return cli.main([str(arg) for arg in args])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a few updates."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    assert troupe("train", *TINY, "--updates", 3, "--seed", 5, "--run-dir", folder) == 0
+    return folder
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+    """Runs a command that must be refused; returns the one line that it says."""
+    capsys.readouterr()
+    status = troupe(*args)
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, ""), (status, out, err)
+    (line,) = err.splitlines()
+    assert line.startswith("troupe")
+    return line
+
+
+# --- help -------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for call in ([], ["--help"], ["-h"], ["help"]):
+        assert cli.main(call) == 0
+        out = capsys.readouterr().out
+        for name, what in cli.COMMANDS.items():
+            assert f"  {name} " in out
+            assert what in out
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert troupe(command, "--help") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"usage: troupe {command}")
+    assert err == ""
+    doc = importlib.import_module(f"scripts.{command}").__doc__
+    assert doc is not None
+
+
+@pytest.mark.parametrize(
+    "args", [["--help"], ["bench"], ["bench", "--help"], ["evaluate", "--help"], ["nonsense"]]
+)
+def test_help_does_not_wait_for_torch(args: list[str]) -> None:
+    code = (
+        "import sys; from scripts.cli import main; main(sys.argv[1:]);"
+        "sys.exit(sorted({'torch', 'numba', 'matplotlib'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert troupe("--version") == 0
+    assert capsys.readouterr().out == "troupe 0.1.0\n"
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("tain", "there is no command 'tain': did you mean train?"),
+        ("xyzzy", "there is no command 'xyzzy': choose from train,"),
+        ("--verbose", "there is no command '--verbose'"),
+        ("train hanabi", "missing --run-dir PATH"),
+        ("train chess --run-dir {tmp}/r", "invalid choice 'chess' for argument 'game'"),
+        ("train hanabi --run-dir {tmp}/r --players", "missing value for argument '--players'"),
+        ("train hanabi --run-dir {tmp}/r --players two", "players must look like"),
+        ("train hanabi --run-dir {tmp}/r --players 3-2", "write 2-3"),
+        ("train hanabi --run-dir {tmp}/r --players 6", "players must be a whole number from 2"),
+        ("train hanabi --run-dir {tmp}/r --variant huge", "there are full, small, very-small"),
+        ("train hanabi --run-dir {tmp}/r --minutes 0", "--minutes must be a positive number"),
+        ("train hanabi --run-dir {tmp}/r --minutes nan", "--minutes must be a positive number"),
+        ("train hanabi --run-dir {tmp}/r --minutes soon", "--minutes: "),
+        ("train hanabi --run-dir {tmp}/r --updates 0", "--updates must be at least 1, got 0"),
+        ("train hanabi --run-dir {tmp}/r --preset best", "invalid choice 'best'"),
+        ("train hanabi --run-dir {tmp}/r --device tpu", "invalid choice 'tpu'"),
+        ("train hanabi --run-dir {tmp}/r --seed x", "--seed: 'x' is no whole number"),
+        ("train hanabi --run-dir {tmp}/r --learner.bach 3", "unrecognized options"),
+        ("train hanabi --run-dir {tmp}/r --learner.batch 0", "learner.batch must be at least 1"),
+        ("train hanabi --run-dir {tmp}/r --agent.hidden -1", "agent.hidden must be at least 1"),
+        ("train hanabi --run-dir {tmp}/r --actor.epsilon 2", "actor.epsilon must be in (0, 1]"),
+        ("train hanabi --run-dir {tmp}/r --agent.encoder bert", "'phrases', 'paragraph'"),
+        ("train hanabi --run-dir {tmp}/r --resume", "holds no run"),
+        ("train --preset very-small --run-dir /dev/null/r --agent.text-hidden 32", "/dev/null"),
+        ("evaluate", "missing AGENT"),
+        ("evaluate {tmp}", "holds no run"),
+        ("evaluate {tmp}/nobody", "there is no agent"),
+        ("evaluate a b", "unrecognized options: b"),
+        ("evaluate x --games 0", "--games must be at least 1, got 0"),
+        ("evaluate x --seed -1", "--seed cannot be negative, got -1"),
+        ("evaluate x --games many", "--games: 'many' is no whole number"),
+        ("export", "missing AGENT FOLDER"),
+        ("export nobody {tmp}/out", "there is no agent 'nobody'"),
+        ("bench nothing", "there is no bench 'nothing'"),
+        ("bench --seconds long", "--seconds: 'long' is no number"),
+        ("bench --json rows.json", "--json takes the rows of one bench, and 0 are named"),
+    ],
+)
+def test_bad_input_is_refused(
+    args: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refused(capsys, *args.format(tmp=tmp_path).split())
+    # Nothing is left behind that would stand in the way of a second try.
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_console_script() -> None:
+    done = subprocess.run([TROUPE, "evaluate"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "troupe evaluate: missing AGENT (see troupe evaluate --help)\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "worded"),
+    [
+        ("raise ValueError('three is odd:\\n take four')", True),
+        ("raise ValueError(\n        'three is odd: take four'\n    ) from None", True),
+        (
+            "try: int('x')\n    except ValueError as e: raise ValueError('odd') from e",
+            True,
+        ),
+        ("int('x')", False),
+        ("__import__('numpy').zeros(3).reshape(2, 2)", False),
+        ("__import__('json').loads('{')", False),
+        ("raise KeyError('a slip')", False),
+    ],
+)
+def test_only_errors_that_we_word_lose_their_traceback(
+    body: str, worded: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = ModuleType("scripts.some")
+    exec(f"def main(args):\n    {body}", module.__dict__)
+    monkeypatch.setitem(sys.modules, "scripts.some", module)
+    monkeypatch.setitem(cli.COMMANDS, "some", "does something")
+    if worded:
+        assert "odd" in refused(capsys, "some")
+    else:
+        with pytest.raises((ValueError, KeyError)):
+            cli.main(["some"])
+
+
+def test_ctrl_c_ends_quietly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(args: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    module = ModuleType("scripts.interrupted")
+    module.main = interrupted  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "scripts.interrupted", module)
+    monkeypatch.setitem(cli.COMMANDS, "interrupted", "stops")
+    assert cli.main(["interrupted"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+# --- train, evaluate, export ------------------------------------------------------------------
+
+
+def test_presets_are_options_that_can_be_overridden() -> None:
+    from scripts.arguments import parse
+
+    for name, options in PRESETS.items():
+        given = [*options, "--preset", name, "--run-dir", "x", "--seed", "9"]
+        assert parse(Train, "troupe train", given).seed == 9
+    paper = parse(Train, "troupe train", [*PRESETS["paper"], "--run-dir", "x"])
+    assert paper.agent.encoder == "paragraph"
+    assert paper.learner.n_step == 1
+
+
+def test_the_preset_comes_before_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import scripts.train
+
+    seen = []
+
+    class Done(Exception):
+        pass
+
+    def train(config: object, *args: object, **kwargs: object) -> None:
+        seen.append(config)
+        raise Done
+
+    monkeypatch.setattr(scripts.train, "train", train)
+    for preset in (["--preset", "paper"], ["--preset=paper"]):
+        with pytest.raises(Done):
+            troupe("train", "--learner.n-step", 5, *preset, "--run-dir", tmp_path / "r")
+    for config in seen:
+        assert (config.agent.encoder, config.learner.n_step) == ("paragraph", 5)
+
+
+def test_a_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "holds a run already" in refused(
+        capsys, "train", *TINY, "--updates", 1, "--run-dir", run
+    )
+
+
+def test_a_run_is_resumed_as_it_began(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / "config.json").read_text()
+    line = refused(
+        capsys, "train", "--resume", "--run-dir", run, "--updates", 9, "--learner.batch", 16
+    )
+    assert "it began with --learner.batch 8, not 16" in line
+    assert troupe("train", "--resume", "--run-dir", run, "--updates", 4) == 0
+    assert (run / "config.json").read_text() == before
+    assert json.loads(before)["seed"] == 5
+
+
+def test_evaluate_reports_what_it_found(run: Path, tmp_path: Path) -> None:
+    reports = []
+    for name in ("one", "two"):
+        file = tmp_path / f"{name}.json"
+        assert troupe("evaluate", run, "--games", 50, "--seed", 3, "--json", file) == 0
+        assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+        reports.append(json.loads(file.read_text()))
+    (setting,) = reports[0]["settings"]
+    assert (setting["players"], setting["games"], setting["seed"]) == (2, 50, 3)
+    assert sum(setting["zero"]["distribution"].values()) == 50
+    assert 0 <= setting["zero"]["mean"] <= setting["kept"]["mean"] <= 5
+    assert reports[0]["variant"] == "very-small"
+    # The same seed gives the same games.
+    for rule in ("zero", "kept"):
+        assert reports[0]["settings"][0][rule] == reports[1]["settings"][0][rule]
+
+
+def test_evaluate_other_settings(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    command = ("evaluate", run, "--players", "2-5", "--variant", "small", "--games", 4)
+    assert troupe(*command, "--json", file) == 0
+    report = json.loads(file.read_text())
+    assert [setting["players"] for setting in report["settings"]] == [2, 3, 4, 5]
+
+
+def test_an_exported_agent_plays_the_same(run: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "exported"
+    assert troupe("export", run, exported) == 0
+    assert sorted(file.name for file in exported.iterdir()) == ["agent.safetensors", "config.json"]
+    settings = []
+    for agent in (run, exported):
+        file = tmp_path / f"{agent.name}.json"
+        assert troupe("evaluate", agent, "--games", 40, "--json", file) == 0
+        settings.append(json.loads(file.read_text())["settings"][0]["kept"])
+    assert settings[0] == settings[1]
+
+
+def test_export_overwrites_nothing(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "is there already" in refused(capsys, "export", run, tmp_path)
+
+
+def test_damaged_files_are_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported = tmp_path / "exported"
+    troupe("export", run, exported)
+    (exported / "agent.safetensors").write_bytes(b"not weights")
+    assert "agent.safetensors is damaged" in refused(capsys, "evaluate", exported)
+    (exported / "config.json").write_text("{")
+    assert "config.json is damaged" in refused(capsys, "evaluate", exported)

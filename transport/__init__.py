@@ -1,0 +1,21 @@
+"""How the parts of a run talk: a checked wire, sockets, inference pools, versioned weights.
+
+Nothing here knows a game or a network: it moves named tensors (numpy arrays) between processes and
+calls the functions it was handed.
+
+======================  ==================================================================
+``transport.wire``      messages: encode, check, decode
+``transport.sockets``   ZeroMQ sockets that are bounded, local unless keyed, and easy to find
+``transport.keys``      CURVE keys, and the door that lets known clients in
+``transport.schedules`` which request meets which worker, and when
+``transport.pool``      leases, retries and the ledger, without a socket or a clock
+``transport.broker``    the pool behind sockets
+``transport.worker``    serves a function to a pool
+``transport.client``    calls a pool or a service
+``transport.service``   serves functions that must run exactly once, from one process
+``transport.weights``   versioned weights, published and subscribed
+``transport.realtime``  frames of a world that does not wait: pacing, playout, what was fresh
+``transport.launch``    processes that start, stop and die together
+``transport.metrics``   a pool's figures, for people and for Prometheus
+======================  ==================================================================
+"""

@@ -1,0 +1,362 @@
+"""The broker: a pool behind two sockets, one for clients and one for workers.
+
+Clients and workers know only the broker, and both can come and go. The pattern is the Paranoid
+Pirate of the ZeroMQ guide: heartbeats both ways, so that a worker notices a dead broker and the
+broker a dead worker; a request whose worker died is leased to another (see ``transport.pool``).
+
+======== ==================================== ==============================================
+from     what                                 answer
+======== ==================================== ==============================================
+client   HELLO                                WELCOME with the description of what is served
+client   REQUEST number, tensors              REPLY, ERROR or DROP with that number, once
+client   STATS                                STATS: a JSON text
+worker   READY with its description           HEARTBEAT, or ERROR if the pool serves otherwise
+worker   RESULT epoch, nested answers         (nothing; RESET if the worker is not known)
+worker   HEARTBEAT                            (nothing; RESET likewise)
+======== ==================================== ==============================================
+
+The broker checks every message, counts those that it refuses by reason, and passes the good ones on
+as they came: what a client asked and what a worker answered are checked again at the other end.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zmq
+
+from transport import sockets, wire
+from transport.keys import Doorkeeper, ServerKeys, load_server_keys
+from transport.metrics import Exporter
+from transport.pool import Outcome, Pool, PoolConfig
+from transport.schedules import Request, Schedule, make_schedule
+from transport.sockets import Bounds
+from transport.wire import Buffer, Header, Kind, WireError
+
+_BURST = 64  # Messages read from one socket before the other has its turn.
+_SWEEP = 10.0  # Seconds between looks for clients that have gone without a word.
+
+
+@dataclass(frozen=True)
+class BrokerConfig:
+    """Where a broker listens, and what it allows.
+
+    Attributes:
+        run_dir: where its endpoints are published.
+        name: the pool's name; its roles are NAME (for clients) and NAME-workers.
+        address: where clients come in (see ``transport.sockets``).
+        workers_address: where workers come in.
+        pool: leases and bounds.
+        limits: caps on messages.
+        bounds: caps on queues; ``bounds.silence`` counts for workers, too.
+        health: seconds within which a healthy worker has answered an inference.
+    """
+
+    run_dir: Path
+    name: str = "pool"
+    address: str = "ipc"
+    workers_address: str = "ipc"
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    limits: wire.Limits = field(default_factory=wire.Limits)
+    bounds: Bounds = field(default_factory=Bounds)
+    health: float = 30.0
+
+
+class Broker:
+    """Leases the requests of clients to workers.
+
+    It is made, run and closed by one thread.
+    """
+
+    def __init__(
+        self, schedule: Schedule, config: BrokerConfig, keys: ServerKeys | None = None
+    ) -> None:
+        self.pool = Pool(schedule, config.pool)
+        self.refused: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self._config = config
+        self._clients: dict[bytes, float] = {}  # and when each was last heard
+        self._asking: set[bytes] = set()  # who said HELLO before there was an answer
+        self._description: list[Buffer] | None = None
+        self._started = time.monotonic()
+        self.figures: dict[str, float] = {}  # ``stats()`` of a moment ago, for other threads
+        self._context = zmq.Context()
+        self._door = None if keys is None else Doorkeeper(self._context, keys)
+        self._front = sockets.new_socket(self._context, zmq.ROUTER, bounds=config.bounds)
+        self._back = sockets.new_socket(self._context, zmq.ROUTER, bounds=config.bounds)
+        try:
+            self.endpoint = sockets.bind(
+                self._front, config.address, run_dir=config.run_dir, role=config.name, keys=keys
+            )
+            self.workers_endpoint = sockets.bind(
+                self._back,
+                config.workers_address,
+                run_dir=config.run_dir,
+                role=f"{config.name}-workers",
+                keys=keys,
+            )
+        except ValueError:
+            self.close()
+            raise
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Works until ``stop()``, which is asked several times a second, says so."""
+        poller = zmq.Poller()
+        poller.register(self._back, zmq.POLLIN)
+        beat = sweep = time.monotonic()
+        reading = False
+        while not stop():
+            now = time.monotonic()
+            # A full pool stops reading: the queues fill up to their bounds, then clients wait.
+            room = self.pool.ledger.open_requests() < self._config.pool.max_open
+            if room != reading:
+                reading = room
+                poller.modify(self._front, zmq.POLLIN if room else 0)
+            wait = min(self.pool.wakeup(now), beat) - now
+            # Rounded down: the last fraction of a millisecond is waited for awake.
+            poller.poll(max(0, math.floor(min(wait, 1.0) * 1000)))
+            if reading:
+                self._drain(self._front, self._from_client)
+            self._drain(self._back, self._from_worker)
+            now = time.monotonic()
+            self.pool.advance(now)
+            self._flush(now)
+            if now >= beat:
+                beat = now + self._config.bounds.heartbeat
+                self._beat(now)
+            if now >= sweep:
+                sweep = now + _SWEEP
+                self._sweep(now)
+
+    def close(self) -> None:
+        """Closes the sockets."""
+        self._front.close()
+        self._back.close()
+        if self._door is not None:
+            self._door.close()
+        self._context.term()
+
+    def stats(self) -> dict[str, float]:
+        """Figures of the pool since it began; see docs/pools.md."""
+        now, pool = time.monotonic(), self.pool
+        figures: dict[str, float] = {
+            "seconds": now - self._started,
+            "workers": len(pool.workers()),
+            "workers_healthy": pool.healthy(now, self._config.health),
+            "clients": len(self._clients),
+            "requests_open": pool.ledger.open_requests(),
+            "ledger_balance": pool.ledger.balance(),
+            "inference_seconds": pool.seconds,
+        }
+        for prefix, counts in (
+            ("requests", pool.ledger.counts),
+            ("pool", pool.counts),
+            ("broker", self.counts),
+            ("refused", self.refused),
+            ("door", Counter() if self._door is None else self._door.refused),
+        ):
+            for name, count in sorted(counts.items()):
+                figures[f"{prefix}_{name.replace(' ', '_')}"] = count
+        return figures
+
+    def _drain(
+        self, socket: sockets.Socket, handle: Callable[[bytes, list[Buffer], float], None]
+    ) -> None:
+        for _ in range(_BURST):
+            try:
+                sender, frames = sockets.receive_from(socket, zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                handle(sender, frames, time.monotonic())
+            except WireError as error:
+                self.refused[error.reason] += 1
+
+    def _from_client(self, client: bytes, frames: list[Buffer], now: float) -> None:
+        message = wire.decode(frames, self._config.limits)
+        self._clients[client] = now
+        header = message.header
+        if header.kind is Kind.REQUEST:
+            tensors = message.tensors.values()
+            rows = next((len(tensor) for tensor in tensors if tensor.ndim), 1)
+            self.pool.submit(
+                Request(client, header.request, frames, header.frame, max(1, rows), now), now
+            )
+        elif header.kind is Kind.HELLO:
+            if self._description is None:
+                self._asking.add(client)
+            else:
+                self._tell(client, self._description)
+        elif header.kind is Kind.STATS:
+            text = wire.text_tensor(json.dumps(self.stats()))
+            self._tell(client, wire.encode(Header(Kind.STATS), {"json": text}))
+        else:
+            raise WireError("kind", f"{header.kind.name} from a client")
+
+    def _from_worker(self, worker: bytes, frames: list[Buffer], now: float) -> None:
+        message = wire.decode(frames, self._config.limits)
+        header = message.header
+        if header.kind is Kind.READY:
+            self._ready(worker, message, now)
+        elif header.kind is Kind.BYE:
+            self.pool.leave(worker, now)
+        elif header.kind is Kind.HEARTBEAT:
+            if self.pool.knows(worker):
+                self.pool.seen(worker, now)
+            else:
+                self._order(worker, wire.encode(Header(Kind.RESET)))
+        elif header.kind is Kind.RESULT:
+            self._result(worker, message, now)
+            if not self.pool.knows(worker):
+                self._order(worker, wire.encode(Header(Kind.RESET)))
+        else:
+            raise WireError("kind", f"{header.kind.name} from a worker")
+
+    def _result(self, worker: bytes, message: wire.Message, now: float) -> None:
+        """Takes the answers of a worker, if they are answers to what it was asked."""
+        answers, numbers = [], []
+        for nested in message.nested:
+            header = wire.decode(nested, self._config.limits).header
+            if header.kind not in (Kind.REPLY, Kind.ERROR):
+                raise WireError("kind", f"{header.kind.name} as an answer")
+            answers.append((header.kind, nested))
+            numbers.append(header.request)
+        epoch, lease = message.header.epoch, self.pool.lease(worker)
+        if lease is not None and lease.epoch == epoch:
+            asked = [request.number for request in lease.requests]
+            if len(asked) == len(numbers) and asked != numbers:
+                raise WireError("kind", f"answers to {numbers}, asked were {asked}")
+        self.pool.answer(worker, epoch, answers, now)
+
+    def _ready(self, worker: bytes, message: wire.Message, now: float) -> None:
+        """Takes a worker in, if it serves what the others serve."""
+        description = wire.encode(Header(Kind.WELCOME), message.tensors)
+        if self._description is None:
+            # A copy: what was received is not to live as long as the broker.
+            self._description = [bytes(frame) for frame in description]
+            for client in self._asking:
+                self._tell(client, self._description)
+            self._asking.clear()
+        elif [bytes(frame) for frame in description] != self._description:
+            self.counts["other_description"] += 1
+            note = "this pool serves something else: its first worker described itself otherwise"
+            self._order(worker, wire.encode(Header(Kind.ERROR, note=note)))
+            return
+        self.pool.join(worker, now)
+        self._order(worker, wire.encode(Header(Kind.HEARTBEAT)))
+
+    def _flush(self, now: float) -> None:
+        """Carries out what the pool has decided."""
+        while self.pool.leases or self.pool.outcomes:
+            outcomes, self.pool.outcomes = self.pool.outcomes, []
+            for outcome in outcomes:
+                self._tell(outcome.request.client, _answer(outcome))
+            leases, self.pool.leases = self.pool.leases, []
+            for lease in leases:
+                messages = [request.message for request in lease.requests]
+                header = Header(Kind.LEASE, epoch=lease.epoch)
+                if not self._order(lease.worker, wire.encode_nested(header, messages)):
+                    self.pool.advance(now)  # Its requests went back, others may take them.
+
+    def _tell(self, client: bytes, frames: list[Buffer]) -> None:
+        try:
+            sockets.send(self._front, frames, client, zmq.NOBLOCK)
+        except zmq.Again:  # It does not read; it can ask again.
+            self.counts["undelivered"] += 1
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self.counts["undelivered"] += 1
+            self._forget(client)
+
+    def _order(self, worker: bytes, frames: list[Buffer]) -> bool:
+        try:
+            sockets.send(self._back, frames, worker, zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            self.pool.leave(worker, time.monotonic())
+            return False
+        return True
+
+    def _beat(self, now: float) -> None:
+        """Tells the workers that the broker is there; who cannot be told has gone."""
+        self.figures = self.stats()
+        heartbeat = wire.encode(Header(Kind.HEARTBEAT))
+        for worker in self.pool.workers():
+            self._order(worker, heartbeat)
+        self.pool.advance(now)
+        self._flush(now)
+
+    def _sweep(self, now: float) -> None:
+        """Forgets clients that have gone."""
+        heartbeat = wire.encode(Header(Kind.HEARTBEAT))
+        for client, heard in list(self._clients.items()):
+            if now - heard > _SWEEP:
+                self._tell(client, heartbeat)
+
+    def _forget(self, client: bytes) -> None:
+        self._clients.pop(client, None)
+        self._asking.discard(client)
+        self.pool.forget(client)
+
+
+def _answer(outcome: Outcome) -> list[Buffer]:
+    """The message that tells a client the outcome."""
+    if outcome.message is not None:
+        return list(outcome.message)
+    request = outcome.request
+    header = Header(outcome.kind, request=request.number, frame=request.frame, note=outcome.note)
+    return wire.encode(header)
+
+
+def run_broker(
+    run_dir: Path,
+    stop: Callable[[], bool],
+    *,
+    number: int = 0,
+    schedule: str = "batch",
+    workers: int = 1,
+    schedule_options: Mapping[str, float] | None = None,
+    lease: float = 10.0,
+    name: str = "pool",
+    address: str = "ipc",
+    workers_address: str = "ipc",
+    keys: str | None = None,
+    prometheus: int | None = None,
+) -> None:
+    """A broker as a process of a run (see ``transport.launch``); prints its figures at the end.
+
+    Args:
+        run_dir: the run.
+        stop: when to return.
+        number: ignored; there is one.
+        schedule: name of the schedule (see ``transport.schedules.make_schedule``).
+        workers: how many workers it is to expect.
+        schedule_options: further arguments of ``make_schedule``.
+        lease: seconds that a worker has to answer.
+        name: the pool's name.
+        address: where clients come in.
+        workers_address: where workers come in.
+        keys: folder of keys (see ``transport.keys``).
+        prometheus: port for metrics.
+    """
+    broker = Broker(
+        make_schedule(schedule, workers, **(schedule_options or {})),  # type: ignore[arg-type]
+        BrokerConfig(run_dir, name, address, workers_address, PoolConfig(lease=lease)),
+        None if keys is None else load_server_keys(Path(keys)),
+    )
+    exporter = None if prometheus is None else Exporter(lambda: broker.figures, prometheus)
+    try:
+        broker.run(stop)
+        print(json.dumps(broker.stats()), flush=True)
+    finally:
+        if exporter is not None:
+            exporter.close()
+        broker.close()

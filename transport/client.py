@@ -1,0 +1,354 @@
+"""A client: calls what a pool or a service serves, one call at a time or many in flight.
+
+In five lines::
+
+    with Client(find_endpoint(Path("runs/first"), "pool")) as client:
+        ticket = client.submit({"facts": facts})  # returns at once
+        ...                                       # step other games meanwhile
+        reply = client.result(ticket)             # waits
+        print(reply.tensors["choices"], reply.version)
+
+A call whose answer does not come is sent again; an answer that comes twice is dropped. So the
+caller gets exactly one outcome of each, whatever broker and workers go through meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+import zmq
+
+from transport import sockets, wire
+from transport.keys import ClientKeys
+from transport.sockets import Bounds
+from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
+
+
+class Reply(NamedTuple):
+    """An answer.
+
+    Attributes:
+        tensors: views of what was received; read-only.
+        number: the request's number.
+        frame: the frame that the request had seen.
+        due: the frame at which it is due.
+        version: version of the weights that answered.
+        worker: who answered.
+        seconds: from the submission to the arrival.
+        dropped: why there is no answer and will be none ("" if there is one).
+    """
+
+    tensors: dict[str, Array]
+    number: int
+    frame: int
+    due: int
+    version: int
+    worker: int
+    seconds: float
+    dropped: str = ""
+
+
+class RemoteError(RuntimeError):
+    """What the other side raised, or why it did not answer."""
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """How long a client waits, and how much it has in flight.
+
+    Attributes:
+        timeout: seconds until a call without an answer fails.
+        retry: seconds until a call without an answer is sent again, doubled every time up to 8
+            times as long; inf: never (in real time a late answer is worth nothing).
+        window: calls in flight; with that many, ``submit`` waits.
+        limits: caps on messages.
+        bounds: caps on queues.
+    """
+
+    timeout: float = 60.0
+    retry: float = 1.0
+    window: int = 64
+    limits: wire.Limits = field(default_factory=wire.Limits)
+    bounds: Bounds = field(default_factory=Bounds)
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "retry", "window"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+
+@dataclass(slots=True)
+class _Call:
+    frames: list[Buffer]
+    submitted: float
+    resend: float
+    pause: float
+
+
+class Client:
+    """Calls a pool or a service; belongs to the thread that made it.
+
+    Attributes:
+        counts: submitted, answered, failed, dropped, resent, duplicates: every call submitted has
+            been answered, has failed, was dropped, or is open (see ``balance``).
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        config: ClientConfig | None = None,
+        keys: ClientKeys | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.config = config or ClientConfig()
+        self.counts: Counter[str] = Counter()
+        self._calls: dict[int, _Call] = {}
+        self._replies: dict[int, Reply | RemoteError] = {}
+        self._next = 0
+        self._description: dict[str, Array] | None = None
+        self._stats: dict[str, float] | None = None
+        self._context = zmq.Context()
+        self._socket = sockets.new_socket(
+            self._context,
+            zmq.DEALER,
+            bounds=self.config.bounds,
+            identity=b"c" + secrets.token_bytes(15),
+        )
+        try:
+            sockets.connect(self._socket, endpoint, keys)
+        except ValueError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the socket; calls that are open get no answer."""
+        self._socket.close()
+        self._context.term()
+
+    def describe(self) -> Mapping[str, Array]:
+        """What is served, as its workers describe it; asked once.
+
+        Raises:
+            TimeoutError: if nobody answers.
+        """
+        self._ask(Kind.HELLO, "_description")
+        return self._description or {}
+
+    def stats(self) -> dict[str, float]:
+        """Figures of the pool.
+
+        Raises:
+            TimeoutError: if nobody answers.
+        """
+        self._stats = None
+        self._ask(Kind.STATS, "_stats")
+        return self._stats or {}
+
+    def call(self, tensors: Tensors, function: str = "") -> Reply:
+        """Calls, and waits for the answer; see ``submit`` and ``result``."""
+        return self.result(self.submit(tensors, function))
+
+    def submit(
+        self,
+        tensors: Tensors,
+        function: str = "",
+        *,
+        frame: int = -1,
+        due: int = -1,
+        lend: bool = False,
+    ) -> int:
+        """Sends a call; returns its number, to ask for its result by.
+
+        Args:
+            tensors: its arguments.
+            function: which function of a service.
+            frame: the frame that was observed, in real time.
+            due: the frame at which the answer is due.
+            lend: whether large arrays may be sent without a copy: the caller then leaves them
+                unchanged until the result is there.
+
+        Raises:
+            TimeoutError: if too many calls are in flight and none is answered in time.
+            ValueError: if an array cannot be sent.
+        """
+        deadline = time.monotonic() + self.config.timeout
+        # The span counts, not the number: a service remembers all answers since the oldest call.
+        while self._calls and self._next - next(iter(self._calls)) >= self.config.window:
+            self._wait(deadline)
+        number, self._next = self._next, self._next + 1
+        if not lend:
+            tensors = {
+                name: np.array(array) if array.nbytes > wire.SMALL else array
+                for name, array in tensors.items()
+            }
+        header = Header(
+            Kind.REQUEST,
+            request=number,
+            oldest=next(iter(self._calls), number),
+            frame=frame,
+            due=due,
+            note=function,
+        )
+        now = time.monotonic()
+        frames = wire.encode(header, tensors)
+        call = _Call(frames, now, now + self.config.retry, self.config.retry)
+        self._calls[number] = call
+        self.counts["submitted"] += 1
+        self._send(call)
+        return number
+
+    def result(self, number: int, timeout: float | None = None) -> Reply:
+        """Waits for the answer to a call; each can be had once.
+
+        Args:
+            number: the call's number.
+            timeout: seconds to wait (default: the config's).
+
+        Raises:
+            TimeoutError: if it does not come; it can be asked for again.
+            RemoteError: if the function failed, or the pool gave the call up.
+            ValueError: if there is no such call.
+        """
+        deadline = time.monotonic() + (self.config.timeout if timeout is None else timeout)
+        while number not in self._replies:
+            if number not in self._calls:
+                raise ValueError(f"call {number} was never made, or its result was taken")
+            self._wait(deadline)
+        reply = self._replies.pop(number)
+        if isinstance(reply, RemoteError):
+            raise reply
+        if reply.dropped:
+            raise RemoteError(f"call {number} was dropped: {reply.dropped}")
+        return reply
+
+    def arrived(self) -> list[Reply]:
+        """Takes all answers that are here, without waiting, for callers in real time.
+
+        Calls that were dropped are among them (``dropped`` says why).
+
+        Raises:
+            RemoteError: if a function failed.
+        """
+        self._receive()
+        replies, self._replies = list(self._replies.values()), {}
+        for reply in replies:
+            if isinstance(reply, RemoteError):
+                raise reply
+        return [reply for reply in replies if isinstance(reply, Reply)]
+
+    def forget(self, number: int) -> None:
+        """Gives a call up; its answer, should it come, is dropped."""
+        if self._calls.pop(number, None) is not None:
+            self.counts["dropped"] += 1
+        self._replies.pop(number, None)
+
+    def open_calls(self) -> int:
+        """How many calls have no answer yet."""
+        return len(self._calls)
+
+    def balance(self) -> int:
+        """Calls less outcomes less open calls: 0, or the books are wrong."""
+        counts = self.counts
+        outcomes = counts["answered"] + counts["failed"] + counts["dropped"]
+        return counts["submitted"] - outcomes - len(self._calls)
+
+    def _ask(self, kind: Kind, attribute: str) -> None:
+        """Asks until the answer is here."""
+        deadline, again = time.monotonic() + self.config.timeout, 0.0
+        while getattr(self, attribute) is None:
+            if time.monotonic() >= again:
+                # Soon again if it could not even be sent: there is no connection yet.
+                pause = 1.0 if self._push(wire.encode(Header(kind))) else 0.02
+                again = time.monotonic() + pause
+            self._wait(deadline, again)
+
+    def _wait(self, deadline: float, wake: float = float("inf")) -> None:
+        """Waits for something to arrive; sends again what is overdue."""
+        now = time.monotonic()
+        if now >= deadline:
+            raise TimeoutError(
+                f"no answer from {self.endpoint} within {self.config.timeout:g} s: is anyone there?"
+            )
+        for call in self._calls.values():
+            if now >= call.resend:
+                self._send(call, again=True)
+            wake = min(wake, call.resend)
+        pause = min(wake, deadline, now + 1.0) - now
+        if self._socket.poll(max(1, round(pause * 1000))):
+            self._receive()
+
+    def _send(self, call: _Call, again: bool = False) -> None:
+        if self._push(call.frames):
+            if again:
+                self.counts["resent"] += 1
+                call.pause = min(2 * call.pause, 8 * self.config.retry)
+            call.resend = time.monotonic() + call.pause
+        else:  # Not connected, or not read: soon again.
+            call.resend = time.monotonic() + min(0.05, self.config.retry)
+
+    def _push(self, frames: list[Buffer]) -> bool:
+        try:
+            sockets.send(self._socket, frames, flags=zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def _receive(self) -> None:
+        """Takes in all that is there."""
+        while True:
+            try:
+                frames = sockets.receive(self._socket, zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                self._handle(wire.decode(frames, self.config.limits))
+            except WireError as error:
+                self.counts[f"refused {error.reason}"] += 1
+
+    def _handle(self, message: wire.Message) -> None:
+        header = message.header
+        if header.kind is Kind.WELCOME:
+            self._description = message.tensors
+        elif header.kind is Kind.STATS:
+            self._stats = json.loads(wire.tensor_text(message.tensors["json"]))
+        elif header.kind in (Kind.REPLY, Kind.ERROR, Kind.DROP):
+            call = self._calls.pop(header.request, None)
+            if call is None:
+                self.counts["duplicates"] += 1
+                return
+            if header.kind is Kind.ERROR:
+                self.counts["failed"] += 1
+                self._replies[header.request] = RemoteError(header.note)
+                return
+            dropped = (header.note or "dropped") if header.kind is Kind.DROP else ""
+            self.counts["dropped" if dropped else "answered"] += 1
+            self._replies[header.request] = Reply(
+                message.tensors,
+                header.request,
+                header.frame,
+                header.due,
+                header.version,
+                header.worker,
+                time.monotonic() - call.submitted,
+                dropped,
+            )

@@ -1,0 +1,338 @@
+"""A pool without sockets and without a clock: leases, retries, and the ledger that proves them.
+
+The broker tells it what arrives and what time it is, and carries out what it decides; a simulation
+does the same in virtual time. The life of a request::
+
+    submit -> [schedule] -> lease to a worker -> answer -> outcome
+                    ^                |
+                    +--- lost or expired: leased again under a new epoch
+
+A lease has an epoch that no other lease ever has. An answer counts if its epoch is that of a lease
+that the worker holds, and if the request has no outcome yet; any other is *late*, and dropped.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import secrets
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from transport.schedules import Request, Schedule
+from transport.wire import Kind
+
+
+class Lease(NamedTuple):
+    """Requests that a worker is to answer, together, before a time."""
+
+    epoch: int
+    worker: bytes
+    requests: list[Request]
+    since: float
+    expires: float
+
+
+class Outcome(NamedTuple):
+    """What a client is told about a request.
+
+    Attributes:
+        request: the request.
+        kind: REPLY, ERROR or DROP.
+        message: the answer of the worker, as it came (None for DROP).
+        note: why there is none.
+    """
+
+    request: Request
+    kind: Kind
+    message: Any
+    note: str
+
+
+class Ledger:
+    """Shows that every request has exactly one outcome.
+
+    A request is in the books from ``open`` to ``close``, under its client and number. Numbers of a
+    client ascend; one that comes again is a repeat of a request that is open (nothing to do), or of
+    one that is closed, whose outcome did not arrive: then it is opened again, and counted.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._open: dict[bytes, dict[int, Request]] = {}
+        self._highest: dict[bytes, int] = {}
+
+    def open(self, request: Request) -> bool:
+        """Enters a request; False if it is there already."""
+        entries = self._open.setdefault(request.client, {})
+        if request.number in entries:
+            self.counts["repeated"] += 1
+            return False
+        highest = self._highest.get(request.client, -1)
+        self.counts["reopened" if request.number <= highest else "opened"] += 1
+        self._highest[request.client] = max(highest, request.number)
+        entries[request.number] = request
+        return True
+
+    def close(self, request: Request, kind: Kind) -> bool:
+        """Enters an outcome; False if there is one already."""
+        if not request.open:
+            return False
+        request.open = False
+        del self._open[request.client][request.number]
+        self.counts[kind.name.lower()] += 1
+        return True
+
+    def forget(self, client: bytes) -> list[Request]:
+        """Closes the account of a client that has gone; returns what it had open."""
+        left = list(self._open.pop(client, {}).values())
+        self._highest.pop(client, None)
+        for request in left:
+            request.open = False
+        self.counts["abandoned"] += len(left)
+        return left
+
+    def open_requests(self, client: bytes | None = None) -> int:
+        """How many requests, of one client or of all, have no outcome yet."""
+        if client is not None:
+            return len(self._open.get(client, ()))
+        return sum(map(len, self._open.values()))
+
+    def balance(self) -> int:
+        """Entries less exits less open ones: 0, or the books are wrong."""
+        counts = self.counts
+        entered = counts["opened"] + counts["reopened"]
+        left = counts["reply"] + counts["error"] + counts["drop"] + counts["abandoned"]
+        return entered - left - self.open_requests()
+
+
+@dataclass(slots=True)
+class _Worker:
+    slot: int
+    seen: float
+    lease: Lease | None = None
+    answered: float = -math.inf
+
+
+@dataclass(slots=True, order=True)
+class _Held:
+    """Answers that the schedule holds back until a time."""
+
+    until: float
+    worker: _Worker = field(compare=False)
+    lease: Lease = field(compare=False)
+    answers: Sequence[tuple[Kind, Any]] = field(compare=False)
+    note: str = field(compare=False)
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """Bounds of a pool.
+
+    Attributes:
+        lease: seconds that a worker has to answer, before another is asked.
+        silence: seconds of silence after which an idle worker counts as gone.
+        max_open: open requests of all clients; the broker reads no more of them then.
+        max_client: open requests of one client; more are refused.
+        max_leases: times that a request is leased, before its client is told that it failed.
+    """
+
+    lease: float = 10.0
+    silence: float = 1.5
+    max_open: int = 4096
+    max_client: int = 1024
+    max_leases: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("lease", "silence", "max_open", "max_client", "max_leases"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+
+@dataclass
+class Pool:
+    """Requests, workers and leases.
+
+    ``leases`` and ``outcomes`` are what it has decided; whoever drives it takes them out.
+    """
+
+    schedule: Schedule
+    config: PoolConfig = field(default_factory=PoolConfig)
+
+    def __post_init__(self) -> None:
+        self.leases: list[Lease] = []
+        self.outcomes: list[Outcome] = []
+        self.ledger = Ledger()
+        self.counts: Counter[str] = Counter()
+        self.seconds = 0.0  # of inference, all told
+        self._workers: dict[bytes, _Worker] = {}
+        self._idle: OrderedDict[bytes, None] = OrderedDict()  # idle longest first
+        self._held: list[_Held] = []
+        # Epochs of another life of the broker are not taken for ours.
+        self._epochs = itertools.count(secrets.randbits(30) << 32 | 1)
+
+    def knows(self, worker: bytes) -> bool:
+        """Whether a worker has joined."""
+        return worker in self._workers
+
+    def workers(self) -> list[bytes]:
+        """Those that have joined."""
+        return list(self._workers)
+
+    def join(self, worker: bytes, now: float) -> None:
+        """A worker is ready; if it was here before, it has started anew."""
+        self.leave(worker, now)
+        taken = {state.slot for state in self._workers.values()}
+        slot = next(slot for slot in itertools.count() if slot not in taken)
+        self._workers[worker] = _Worker(slot, seen=now)
+        self._idle[worker] = None
+        self.counts["joined"] += 1
+
+    def leave(self, worker: bytes, now: float) -> None:
+        """A worker is gone: what it had goes back."""
+        state = self._workers.pop(worker, None)
+        self._idle.pop(worker, None)
+        if state is None:
+            return
+        self.counts["left"] += 1
+        if state.lease is not None:
+            self._lost(state.lease, "worker lost")
+
+    def lease(self, worker: bytes) -> Lease | None:
+        """What a worker is answering."""
+        state = self._workers.get(worker)
+        return None if state is None else state.lease
+
+    def seen(self, worker: bytes, now: float) -> None:
+        """A worker gave a sign of life."""
+        if worker in self._workers:
+            self._workers[worker].seen = now
+
+    def submit(self, request: Request, now: float) -> None:
+        """A request has arrived."""
+        if self.ledger.open_requests(request.client) >= self.config.max_client:
+            self.counts["refused"] += 1
+            note = f"more than {self.config.max_client} open requests"
+            self.outcomes.append(Outcome(request, Kind.DROP, None, note))
+            return
+        if not self.ledger.open(request):
+            return
+        superseded = self.schedule.add(request, now)
+        if superseded is not None:
+            self._close(superseded, Kind.DROP, None, "superseded")
+
+    def answer(
+        self, worker: bytes, epoch: int, answers: Sequence[tuple[Kind, Any]], now: float
+    ) -> None:
+        """A worker has answered a lease.
+
+        Args:
+            worker: which.
+            epoch: the lease's.
+            answers: REPLY or ERROR and the message, for each request of the lease in order.
+            now: the time.
+        """
+        state = self._workers.get(worker)
+        lease = state.lease if state is not None else None
+        if state is None or lease is None or lease.epoch != epoch:
+            self.counts["late"] += len(answers)
+            return
+        note = ""
+        if len(answers) != len(lease.requests):
+            self.counts["wrong"] += 1
+            note = f"the worker gave {len(answers)} answers to {len(lease.requests)} requests"
+            answers = [(Kind.ERROR, None)] * len(lease.requests)
+        state.seen = state.answered = now
+        state.lease = None
+        self.seconds += now - lease.since
+        until = self.schedule.finished(state.slot, lease.since, now)
+        held = _Held(until, state, lease, answers, note)
+        if held.until <= now:
+            self._publish(held)
+        else:
+            heapq.heappush(self._held, held)
+
+    def forget(self, client: bytes) -> None:
+        """A client has gone, and wants no answers."""
+        self.ledger.forget(client)
+
+    def advance(self, now: float) -> None:
+        """Does what is due: held answers out, expired leases back, idle workers to work."""
+        while self._held and self._held[0].until <= now:
+            self._publish(heapq.heappop(self._held))
+        for worker, state in list(self._workers.items()):
+            if state.lease is None:
+                if now - state.seen > self.config.silence:
+                    self.counts["silent"] += 1
+                    self.leave(worker, now)
+            elif now >= state.lease.expires:
+                self.counts["expired"] += 1
+                self.leave(worker, now)
+        for worker in list(self._idle):
+            state = self._workers[worker]
+            requests = self.schedule.take(state.slot, now)
+            if requests:
+                self._lease(worker, state, requests, now)
+
+    def wakeup(self, now: float) -> float:
+        """When ``advance`` has something to do, if nothing happens before."""
+        times = [
+            state.lease.expires if state.lease else state.seen + self.config.silence
+            for state in self._workers.values()
+        ]
+        if self._held:
+            times.append(self._held[0].until)
+        if self._idle:
+            times.append(self.schedule.wakeup(now))
+        return min(times, default=math.inf)
+
+    def healthy(self, now: float, within: float) -> int:
+        """How many workers answered an inference lately."""
+        return sum(now - state.answered <= within for state in self._workers.values())
+
+    def _lease(self, worker: bytes, state: _Worker, requests: list[Request], now: float) -> None:
+        lease = Lease(next(self._epochs), worker, requests, now, now + self.config.lease)
+        state.lease = lease
+        del self._idle[worker]
+        for request in requests:
+            request.leases += 1
+            request.tries += 1
+        self.counts["leases"] += 1
+        self.counts["rows"] += sum(request.rows for request in requests)
+        self.leases.append(lease)
+
+    def _publish(self, held: _Held) -> None:
+        lease = held.lease
+        if self._workers.get(lease.worker) is held.worker:  # It may have gone, or come anew.
+            self._idle[lease.worker] = None
+        for request, (kind, message) in zip(lease.requests, held.answers, strict=True):
+            request.leases -= 1
+            if not self._close(request, kind, message, held.note):
+                self.counts["late"] += 1
+
+    def _lost(self, lease: Lease, note: str) -> None:
+        """A lease will not be answered."""
+        again = []
+        for request in lease.requests:
+            request.leases -= 1
+            if not request.open or request.leases:
+                continue
+            if not self.schedule.retries:
+                self._close(request, Kind.DROP, None, note)
+            elif request.tries >= self.config.max_leases:
+                note = f"given up after {request.tries} workers: {note}"
+                self._close(request, Kind.ERROR, None, note)
+            else:
+                self.counts["released"] += 1
+                again.append(request)
+        if again:
+            self.schedule.put_back(again)
+
+    def _close(self, request: Request, kind: Kind, message: Any, note: str) -> bool:
+        if not self.ledger.close(request, kind):
+            return False
+        self.outcomes.append(Outcome(request, kind, message, note))
+        return True

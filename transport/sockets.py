@@ -1,0 +1,282 @@
+"""ZeroMQ sockets that are bounded, local unless they have keys, and easy to find.
+
+- Queues and messages are bounded, closing never waits (LINGER 0), a dead connection is noticed by
+  ZMTP heartbeats, which libzmq's own threads send even while Python computes.
+- An address is ``ipc`` (a socket file in a private folder), ``tcp`` (a free port on the loopback
+  interface) or a ZeroMQ endpoint, ``tcp://0.0.0.0:5555`` say. Any address that other machines can
+  reach needs keys.
+- What a listener is bound to is published in the run directory; ``find_endpoint`` reads it there.
+- A socket belongs to the thread that made it, and a context to its process (never across a fork).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from transport.keys import ClientKeys, ServerKeys
+from transport.wire import Buffer
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
+
+COPIED = 64 * 1024
+"""Bytes up to which it is cheaper to copy a frame than to keep track of it."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a socket may hold, and how long it may be silent.
+
+    Attributes:
+        messages: messages queued in each direction, per peer.
+        frame: bytes of a frame; whoever sends a longer one is cut off.
+        heartbeat: seconds between the heartbeats of a connection.
+        silence: seconds of silence after which a connection counts as dead.
+        handshake: seconds that a newcomer has to introduce itself.
+    """
+
+    messages: int = 1000
+    frame: int = 1 << 30
+    heartbeat: float = 0.25
+    silence: float = 1.5
+    handshake: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.messages < 1 or self.frame < 1:
+            raise ValueError(
+                f"bounds need at least 1 message and 1 byte, got {self.messages}, {self.frame}"
+            )
+        if not 0 < self.heartbeat < self.silence:
+            raise ValueError(
+                f"heartbeat ({self.heartbeat} s) must be positive and less than silence "
+                f"({self.silence} s)"
+            )
+
+
+BOUNDS = Bounds()
+
+
+def new_socket(
+    context: Context, kind: int, *, bounds: Bounds = BOUNDS, identity: bytes | None = None
+) -> Socket:
+    """A socket with its bounds set, neither bound nor connected yet."""
+    socket = context.socket(kind)
+    socket.linger = 0
+    socket.set_hwm(bounds.messages)
+    socket.maxmsgsize = bounds.frame
+    socket.heartbeat_ivl = round(bounds.heartbeat * 1000)
+    socket.heartbeat_timeout = round(bounds.silence * 1000)
+    socket.handshake_ivl = round(bounds.handshake * 1000)
+    socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500
+    if kind == zmq.ROUTER:
+        # Sending to someone who has gone is an error, not a silence; who comes back is itself.
+        socket.router_mandatory = True
+        socket.router_handover = True
+    if kind == zmq.DEALER:
+        # Queue for connections that exist, rather than for a server that may never come.
+        socket.immediate = True
+    if identity is not None:
+        socket.routing_id = identity
+    return socket
+
+
+def bind(
+    socket: Socket,
+    address: str,
+    *,
+    run_dir: Path,
+    role: str,
+    keys: ServerKeys | None = None,
+) -> str:
+    """Binds a socket and publishes where, under its role, in the run directory.
+
+    Args:
+        socket: what to bind.
+        address: ``ipc``, ``tcp`` or an endpoint (port ``*`` or 0: any that is free).
+        run_dir: the run directory.
+        role: name to be found by, such as ``pool``. If the role was published before, by a process
+            that died, its port is taken again where it is free, so that peers find it by
+            themselves.
+        keys: the server's keys; needed unless the address is local.
+
+    Returns:
+        The endpoint that others connect to.
+
+    Raises:
+        ValueError: if the address cannot be bound, or needs keys.
+    """
+    if address == "ipc":
+        address = f"ipc://{ipc_folder(run_dir) / role}"
+    elif address == "tcp":
+        address = "tcp://127.0.0.1:*"
+    elif address.endswith(":0"):
+        address = address[:-1] + "*"
+    _require_keys(address, keys)
+    if keys is not None:
+        socket.curve_server = True
+        socket.curve_publickey, socket.curve_secretkey = keys.public, keys.secret
+        socket.zap_domain = b"troupe"
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    for attempt in (*_former(run_dir, role, address), address):
+        try:
+            socket.bind(attempt)
+        except zmq.ZMQError as error:
+            if attempt == address:
+                raise ValueError(f"cannot bind {role} to {address}: {error}") from None
+        else:
+            break
+    endpoint = bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
+    file = _endpoint_file(run_dir, role)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {"endpoint": _reachable(endpoint), "pid": os.getpid(), "keys": keys is not None}
+    # Renamed into place: a reader sees the whole of it or nothing.
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content))
+    temporary.rename(file)
+    return str(content["endpoint"])
+
+
+def connect(socket: Socket, endpoint: str, keys: ClientKeys | None = None) -> None:
+    """Connects a socket.
+
+    Raises:
+        ValueError: if it is not an endpoint, or needs keys.
+    """
+    _require_keys(endpoint, keys)
+    if keys is not None:
+        socket.curve_publickey, socket.curve_secretkey = keys.public, keys.secret
+        socket.curve_serverkey = keys.server
+    try:
+        socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        raise ValueError(f"cannot connect to {endpoint!r}: {error}") from None
+
+
+def find_endpoint(run_dir: Path, role: str, timeout: float = 30.0) -> str:
+    """The endpoint that a role of a run is bound to; waits until it is.
+
+    Raises:
+        ValueError: if it is not published in time.
+    """
+    file, deadline = _endpoint_file(run_dir, role), time.monotonic() + timeout
+    while True:
+        try:
+            return str(json.loads(file.read_text())["endpoint"])
+        except FileNotFoundError:
+            if time.monotonic() >= deadline:
+                raise ValueError(
+                    f"no {role} is published under {run_dir} (waited {timeout:g} s): is it running?"
+                ) from None
+        time.sleep(0.01)
+
+
+def is_local(address: str) -> bool:
+    """Whether only processes of this machine can reach an address."""
+    scheme, _, rest = address.partition("://")
+    if scheme in ("ipc", "inproc"):
+        return True
+    host = rest.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def ipc_folder(run_dir: Path) -> Path:
+    """The private folder of a run's socket files, made if it is missing.
+
+    It lies in the system's folder for temporary files, because the path of a socket has room for
+    about a hundred letters, and a run directory may lie deep.
+    """
+    folder = _ipc_path(run_dir)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
+        raise ValueError(f"{folder} belongs to someone else, or others may enter: remove it")
+    return folder
+
+
+def remove_ipc_folder(run_dir: Path) -> None:
+    """Removes a run's socket files, those of processes that were killed included."""
+    shutil.rmtree(_ipc_path(run_dir), ignore_errors=True)
+
+
+def _ipc_path(run_dir: Path) -> Path:
+    digest = hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"troupe-{os.getuid()}-{digest}"
+
+
+def _endpoint_file(run_dir: Path, role: str) -> Path:
+    return run_dir / "endpoints" / f"{role}.json"
+
+
+def _former(run_dir: Path, role: str, address: str) -> list[str]:
+    """Where the role was bound before, if the address leaves the port open."""
+    if not address.endswith(":*"):
+        return []
+    try:
+        former = json.loads(_endpoint_file(run_dir, role).read_text())["endpoint"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return [address[:-1] + former.rpartition(":")[2]]
+
+
+def _reachable(endpoint: str) -> str:
+    """An endpoint that peers can connect to: a wildcard stands for this machine."""
+    return endpoint.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def _require_keys(address: str, keys: Any) -> None:
+    if "://" not in address:
+        raise ValueError(f"{address!r} is not an address: use ipc, tcp, or tcp://HOST:PORT")
+    if keys is None and not is_local(address):
+        raise ValueError(
+            f"{address} can be reached from other machines and needs keys: make them with "
+            "`troupe keys` and pass them, or use a loopback address"
+        )
+
+
+def send(socket: Socket, frames: Sequence[Buffer], to: bytes | None = None, flags: int = 0) -> None:
+    """Sends a message; short frames are copied, long ones lent until they have left.
+
+    Raises:
+        zmq.Again: if the peer's queue is full (with ``flags=zmq.NOBLOCK``).
+        zmq.ZMQError: EHOSTUNREACH if ``to`` has gone.
+    """
+    if to is not None:
+        socket.send(to, flags | zmq.SNDMORE)
+    last = len(frames) - 1
+    for index, frame in enumerate(frames):
+        more = zmq.SNDMORE if index < last else 0
+        socket.send(frame, flags | more, copy=len(frame) <= COPIED)
+
+
+def receive(socket: Socket, flags: int = 0) -> list[Buffer]:
+    """Receives a message; only its first frame is copied.
+
+    Raises:
+        zmq.Again: if there is none (with ``flags=zmq.NOBLOCK``).
+    """
+    frames: list[Buffer] = [socket.recv(flags)]
+    while socket.rcvmore:
+        frames.append(socket.recv(copy=False).buffer)
+    return frames
+
+
+def receive_from(socket: Socket, flags: int = 0) -> tuple[bytes, list[Buffer]]:
+    """Receives a message by a ROUTER: who sent it, and its frames (none, from some fools)."""
+    sender = socket.recv(flags)
+    return sender, receive(socket) if socket.rcvmore else []

@@ -1,0 +1,205 @@
+"""Versioned weights: published by one process, followed by many.
+
+A version is a whole set of named tensors, so a follower that missed some needs only the newest. The
+publisher keeps that one, and gives it to whoever comes late: every follower subscribes to what all
+hear, and to a topic of its own, on which it is told what it has missed. When a newer version
+exists than the one it has seen go by, it renews that subscription and gets it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import zmq
+
+from transport import sockets, wire
+from transport.keys import ClientKeys, Doorkeeper, ServerKeys
+from transport.sockets import Bounds
+from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
+
+_ALL = b"*"
+_QUEUE = Bounds(messages=4)  # Versions queued per follower; a slow one gets the newest later.
+
+
+class Publisher:
+    """Publishes versions, from a thread of its own, so that late comers wait for no one.
+
+    ``publish`` and ``latest`` make it the local side of the Weights seam, too.
+
+    Args:
+        run_dir: where its endpoint is published.
+        name: the role that followers look for.
+        address: where to listen (see ``transport.sockets``).
+        keys: the server's keys, if it is to be reached from other machines.
+        beacon: seconds between the messages that say which version is the newest.
+
+    Raises:
+        ValueError: if the address cannot be bound.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        name: str = "weights",
+        address: str = "ipc",
+        keys: ServerKeys | None = None,
+        beacon: float = 0.5,
+    ) -> None:
+        self.version = -1
+        self._tensors: dict[str, Array] = {}
+        self._frames: list[Buffer] = []
+        self._lock = threading.Lock()
+        self._news = threading.Event()  # A version that has not been sent yet.
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._errors: list[ValueError] = []
+        self._options = (run_dir, name, address, keys, beacon)
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        if self._errors:
+            self._thread.join()
+            raise self._errors[0]
+
+    def publish(self, version: int, tensors: Tensors) -> None:
+        """Makes a version the newest; the tensors are copied.
+
+        Raises:
+            ValueError: if it is not newer than the last, or a tensor cannot be sent.
+        """
+        if version <= self.version:
+            raise ValueError(f"version {version} is not newer than {self.version}")
+        copies = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
+        frames = wire.encode(Header(Kind.WEIGHTS, version=version), copies)
+        with self._lock:
+            self.version, self._tensors, self._frames = version, copies, frames
+        self._news.set()
+
+    def latest(self) -> tuple[int, dict[str, Array]]:
+        """The newest version (-1: none) and its tensors."""
+        with self._lock:
+            return self.version, self._tensors
+
+    def close(self) -> None:
+        """Stops publishing."""
+        self._stop.set()
+        self._news.set()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        """The thread's work; it alone touches the socket."""
+        run_dir, name, address, keys, beacon = self._options
+        context = zmq.Context()
+        door = None if keys is None else Doorkeeper(context, keys)
+        socket = sockets.new_socket(context, zmq.XPUB, bounds=_QUEUE)
+        socket.xpub_verbose = True  # A renewed subscription is news.
+        try:
+            sockets.bind(socket, address, run_dir=run_dir, role=name, keys=keys)
+        except ValueError as error:
+            self._errors.append(error)
+            self._stop.set()
+        self._ready.set()
+        next_beacon = time.monotonic()
+        while not self._stop.is_set():
+            if self._news.wait(0.02):
+                self._news.clear()
+                self._send(socket, _ALL)
+            while socket.poll(0):
+                subscription = socket.recv()
+                if subscription[:1] == b"\x01" and subscription[1:] != _ALL:
+                    self._send(socket, subscription[1:])
+            if self.version >= 0 and time.monotonic() >= next_beacon:
+                next_beacon = time.monotonic() + beacon
+                header = Header(Kind.LATEST, version=self.version)
+                sockets.send(socket, [_ALL, *wire.encode(header)])
+        socket.close()
+        if door is not None:
+            door.close()
+        context.term()
+
+    def _send(self, socket: sockets.Socket, topic: bytes) -> None:
+        with self._lock:
+            frames = self._frames
+        if frames:
+            sockets.send(socket, [topic, *frames])
+
+
+class Subscriber:
+    """Follows a publisher; belongs to the thread that made it.
+
+    Attributes:
+        version: the newest version that was taken (-1: none yet).
+        counts: messages refused, by reason, versions taken, and times that it had to catch up.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        keys: ClientKeys | None = None,
+        limits: wire.Limits = wire.LIMITS,
+    ) -> None:
+        self.version = -1
+        self.counts: Counter[str] = Counter()
+        self._limits = limits
+        self._own = b"@" + secrets.token_bytes(12)
+        self._asked = time.monotonic()
+        self._context = zmq.Context()
+        self._socket = sockets.new_socket(self._context, zmq.SUB, bounds=_QUEUE)
+        for topic in (_ALL, self._own):
+            self._socket.subscribe(topic)
+        try:
+            sockets.connect(self._socket, endpoint, keys)
+        except ValueError:
+            self.close()
+            raise
+
+    def poll(self) -> tuple[int, dict[str, Array]] | None:
+        """The newest version and its tensors, if it is newer than the last one given."""
+        newest, known = None, self.version
+        while self._socket.poll(0):
+            _, *frames = sockets.receive(self._socket)
+            try:
+                message = wire.decode(frames, self._limits)
+            except WireError as error:
+                self.counts[f"refused {error.reason}"] += 1
+                continue
+            header = message.header
+            known = max(known, header.version)
+            if header.kind is Kind.WEIGHTS and header.version > self.version:
+                self.version = header.version
+                newest = (header.version, message.tensors)
+        if newest is not None:
+            self.counts["taken"] += 1
+        elif known > self.version and time.monotonic() - self._asked > 1.0:
+            # It went by while the queue was full, or before there was a connection.
+            self._asked = time.monotonic()
+            self.counts["catch-ups"] += 1
+            self._socket.unsubscribe(self._own)
+            self._socket.subscribe(self._own)
+        return newest
+
+    def latest(self, timeout: float = 60.0) -> tuple[int, dict[str, Array]]:
+        """Waits for a version newer than the last one given.
+
+        Raises:
+            TimeoutError: if there is none in time.
+        """
+        deadline = time.monotonic() + timeout
+        while (newest := self.poll()) is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no weights newer than version {self.version} in {timeout:g} s")
+            self._socket.poll(min(100, max(1, round(left * 1000))))
+        return newest
+
+    def close(self) -> None:
+        """Stops following."""
+        self._socket.close()
+        self._context.term()
