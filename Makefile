@@ -31,7 +31,7 @@ train: $(TRAINABLE) ## train on two-player Hanabi (MINUTES=10 RUN_DIR=runs/first
 	$(BIN)/troupe evaluate $(RUN_DIR) --games 1000 --seed 1
 
 test: $(INSTALLED) lint ## lint, and run the tests (minutes)
-	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile
 
 test-slow: $(INSTALLED) ## run the long tests: millions of moves, hundreds of kills
 	$(BIN)/python -m pytest -m slow --timeout 7200 --durations 20

@@ -1,0 +1,1 @@
+"""Who plays: agents that speak text, and the shape of what they are given."""

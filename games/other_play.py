@@ -86,7 +86,7 @@ class OtherPlay:
         self.game.load_state(inner)
         self._order[:] = arrays["other_play_order"]
         low, high, inc_low, inc_high = (int(n) for n in arrays["other_play_random"])
-        generator = self._rng.bit_generator.state
+        generator = dict(self._rng.bit_generator.state)
         generator["state"] = {"state": high << 64 | low, "inc": inc_high << 64 | inc_low}
         # The buffered half of a 32-bit draw is not used: permutations are drawn as 64-bit numbers.
         self._rng.bit_generator.state = generator

@@ -1,0 +1,1 @@
+"""How they learn: actors, replay, learner, evaluation, checkpoints and monitoring."""

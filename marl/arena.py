@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from marl.episodes import Episodes
 
-# Columns of a slot. Starts and sizes count 16-bit words of the ring; MEMORY is 0 where the
+# Columns of a slot. Starts and sizes count 16-bit words of the ring; _MEMORY is 0 where the
 # initial memory is all zeros, as at the start of every episode, and is therefore not stored.
-START, WORDS, LENGTH, FACTS, CHOICES, MEMORY, TERMINAL, SETTING, VERSION = range(9)
-COLUMNS = 9
+_START, _WORDS, _LENGTH, _FACTS, _CHOICES, _MEMORY, _TERMINAL, _SETTING, _VERSION = range(9)
+_COLUMNS = 9
 # Entries of the cursor: where the next span begins, the oldest live id, the next id.
-HEAD, OLDEST, NEXT = range(3)
+_HEAD, _OLDEST, _NEXT = range(3)
 
 
 class Arena:
@@ -57,11 +57,11 @@ class Arena:
         self.counts = np.zeros((num_settings, 2), np.int64)
         """Live sequences and live steps of every setting."""
         # Left uninitialised: the system provides pages of it only as they are written.
-        self.words = np.empty(capacity_bytes // 4 * 2, np.int16)
+        self._words = np.empty(capacity_bytes // 4 * 2, np.int16)
         # Spans begin on four bytes, so the same memory can be read as floats.
-        self._views = self.words.view(np.float32), self.words, self.words.view(np.int8)
-        self.slots = np.zeros((capacity, COLUMNS), np.int64)
-        self.cursor = np.zeros(3, np.int64)
+        self._views = self._words.view(np.float32), self._words, self._words.view(np.int8)
+        self._slots = np.zeros((capacity, _COLUMNS), np.int64)
+        self._cursor = np.zeros(3, np.int64)
 
     def __len__(self) -> int:
         """Live sequences."""
@@ -70,47 +70,52 @@ class Arena:
     @property
     def oldest(self) -> int:
         """The oldest live id, which is also how many sequences were evicted."""
-        return int(self.cursor[OLDEST])
+        return int(self._cursor[_OLDEST])
 
     @property
     def end(self) -> int:
         """One past the newest id, which is also how many sequences were ever inserted."""
-        return int(self.cursor[NEXT])
+        return int(self._cursor[_NEXT])
 
     @property
     def ids(self) -> NDArray[np.int64]:
         """The live ids, oldest first."""
         return np.arange(self.oldest, self.end)
 
+    def settings(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which setting each of the live ``ids`` was played in."""
+        return self._slots[ids % self.capacity, _SETTING]
+
     @property
     def nbytes(self) -> int:
         """Bytes that the live sequences take, their slots included."""
-        return 2 * int(self._rows(self.ids)[:, WORDS].sum()) + len(self) * COLUMNS * 8
+        return 2 * int(self._rows(self.ids)[:, _WORDS].sum()) + len(self) * _COLUMNS * 8
 
     @property
     def shape(self) -> tuple[int, ...]:
         """What must be equal for a state to be taken over."""
         sizes = (self.memory_size, self.label_size, len(self.counts))
-        return self.capacity, 2 * len(self.words), *sizes
+        return self.capacity, 2 * len(self._words), *sizes
 
-    def measure(self, episodes: Episodes) -> NDArray[np.int64]:
-        """Rows of new sequences, int64 [E, columns], still without a place in the ring.
+    def insert(self, episodes: Episodes) -> None:
+        """Adds sequences; they take the ids from ``end`` on, and the oldest make room.
 
         Raises:
             ValueError: if arrays disagree in dtype or size, or a sequence is malformed, too long,
-                of an unknown setting, or larger than the whole ring.
+                of an unknown setting, or larger than the whole ring. Nothing is inserted then.
         """
         self._check_arrays(episodes)
+        parts = _parts(episodes)
         rows, fault, where = _measure(
             episodes.lengths,
             episodes.terminal,
             episodes.setting,
             episodes.version,
-            _parts(episodes),
+            parts,
             len(self.counts),
             self.label_size,
             self.max_length,
-            len(self.words),
+            len(self._words),
         )
         if fault:
             raise ValueError(
@@ -118,30 +123,28 @@ class Arena:
                     where=where,
                     max_length=self.max_length,
                     settings=len(self.counts),
-                    size=2 * len(self.words),
+                    size=2 * len(self._words),
                 )
             )
-        return rows
+        _place(rows, self._slots, self._cursor, self.counts, len(self._words))
+        _pack(rows, self._views, parts)
 
-    def pack(self, rows: NDArray[np.int64], episodes: Episodes) -> None:
-        """Copies sequences to where their rows were placed."""
-        _pack(rows, self._views, _parts(episodes))
-
-    def gather(self, rows: NDArray[np.int64]) -> Episodes:
-        """The sequences of some rows, in that order."""
-        steps, facts, choices = rows[:, LENGTH : CHOICES + 1].sum(axis=0).tolist()
+    def gather(self, ids: NDArray[np.int64]) -> Episodes:
+        """The sequences of some live ``ids``, in that order."""
+        rows = self._rows(ids)
+        steps, facts, choices = rows[:, _LENGTH : _CHOICES + 1].sum(axis=0).tolist()
         episodes = Episodes(
-            lengths=rows[:, LENGTH].astype(np.int32),
+            lengths=rows[:, _LENGTH].astype(np.int32),
             fact_counts=np.empty(steps, np.int16),
             facts=np.empty(facts, np.int16),
             choice_counts=np.empty(steps, np.int16),
             choices=np.empty(choices, np.int16),
             actions=np.empty(steps, np.int16),
             rewards=np.empty(steps, np.float32),
-            terminal=rows[:, TERMINAL].astype(np.bool_),
+            terminal=rows[:, _TERMINAL].astype(np.bool_),
             memory=np.empty((len(rows), self.memory_size), np.float32),
-            setting=rows[:, SETTING].astype(np.int16),
-            version=rows[:, VERSION].astype(np.int32),
+            setting=rows[:, _SETTING].astype(np.int16),
+            version=rows[:, _VERSION].astype(np.int32),
             labels=np.empty((steps, self.label_size), np.int8),
         )
         _unpack(rows, self._views, _parts(episodes))
@@ -155,35 +158,35 @@ class Arena:
         """
         tail, head = self._spans()
         return {
-            "cursor": self.cursor.copy(),
+            "cursor": self._cursor.copy(),
             "slots": self._rows(self.ids),
-            "tail": self.words[tail],
-            "head": self.words[head],
+            "tail": self._words[tail],
+            "head": self._words[head],
         }
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Takes over the ``state`` of an arena of the same ``shape``."""
-        self.cursor[:] = arrays["cursor"]
-        rows = self.slots[self.ids % self.capacity] = arrays["slots"]
+        self._cursor[:] = arrays["cursor"]
+        rows = self._slots[self.ids % self.capacity] = arrays["slots"]
         tail, head = self._spans()
-        self.words[tail] = arrays["tail"]
-        self.words[head] = arrays["head"]
+        self._words[tail] = arrays["tail"]
+        self._words[head] = arrays["head"]
         for setting in range(len(self.counts)):
-            mine = rows[:, SETTING] == setting
-            self.counts[setting] = mine.sum(), rows[mine, LENGTH].sum()
+            mine = rows[:, _SETTING] == setting
+            self.counts[setting] = mine.sum(), rows[mine, _LENGTH].sum()
 
     def _rows(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self.slots[ids % self.capacity]
+        return self._slots[ids % self.capacity]
 
     def _spans(self) -> tuple[slice, slice]:
         """Where the live sequences lie: from the oldest up, and again from the ring's start."""
         if not len(self):
             return slice(0, 0), slice(0, 0)
         rows = self._rows(self.ids)
-        tail, head = int(rows[0, START]), int(self.cursor[HEAD])
+        tail, head = int(rows[0, _START]), int(self._cursor[_HEAD])
         if tail < head:
             return slice(tail, head), slice(0, 0)
-        return slice(tail, int((rows[:, START] + rows[:, WORDS]).max())), slice(0, head)
+        return slice(tail, int((rows[:, _START] + rows[:, _WORDS]).max())), slice(0, head)
 
     def _check_arrays(self, episodes: Episodes) -> None:
         """Raises ValueError unless dtypes and shapes are right."""
@@ -258,7 +261,7 @@ def _measure(
 ):
     """Rows of new sequences; with the number of a fault and what is wrong, if there is one."""
     rewards, memory, fact_counts, choice_counts, actions, facts, choices, _ = parts
-    rows = np.zeros((len(lengths), COLUMNS), np.int64)
+    rows = np.zeros((len(lengths), _COLUMNS), np.int64)
     step = all_facts = all_choices = np.int64(0)
     for e in range(len(lengths)):
         length = np.int64(lengths[e])
@@ -289,14 +292,14 @@ def _measure(
         words += words % 2
         if words > size:
             return rows, 10, 2 * words
-        rows[e, WORDS] = words
-        rows[e, LENGTH] = length
-        rows[e, FACTS] = fact_sum
-        rows[e, CHOICES] = choice_sum
-        rows[e, MEMORY] = stored
-        rows[e, TERMINAL] = terminal[e]
-        rows[e, SETTING] = setting[e]
-        rows[e, VERSION] = version[e]
+        rows[e, _WORDS] = words
+        rows[e, _LENGTH] = length
+        rows[e, _FACTS] = fact_sum
+        rows[e, _CHOICES] = choice_sum
+        rows[e, _MEMORY] = stored
+        rows[e, _TERMINAL] = terminal[e]
+        rows[e, _SETTING] = setting[e]
+        rows[e, _VERSION] = version[e]
         step += length
         all_facts += fact_sum
         all_choices += choice_sum
@@ -316,43 +319,40 @@ def _measure(
 
 
 @njit(cache=True, nogil=True)
-def has_room(row, slots, cursor, size):
-    """Whether a span and a slot are free for ``row``; may move the cursor to the ring's start."""
-    live = cursor[NEXT] - cursor[OLDEST]
+def _has_room(words, slots, cursor, size):
+    """Whether a slot and a span are free; may move the cursor to the ring's start to find one."""
+    live = cursor[_NEXT] - cursor[_OLDEST]
     if live == 0:
-        cursor[HEAD] = 0
+        cursor[_HEAD] = 0
         return True
     if live == len(slots):
         return False
-    head, tail = cursor[HEAD], slots[cursor[OLDEST] % len(slots), START]
+    head, tail = cursor[_HEAD], slots[cursor[_OLDEST] % len(slots), _START]
     if head <= tail:  # wrapped: what lies between the newest and the oldest is free
-        return head + row[WORDS] <= tail
-    if head + row[WORDS] <= size:
+        return head + words <= tail
+    if head + words <= size:
         return True
-    if row[WORDS] <= tail:
-        cursor[HEAD] = 0
+    if words <= tail:
+        cursor[_HEAD] = 0
         return True
     return False
 
 
 @njit(cache=True, nogil=True)
-def evict(slots, cursor, counts):
-    """Lets go of the oldest sequence."""
-    oldest = slots[cursor[OLDEST] % len(slots)]
-    counts[oldest[SETTING], 0] -= 1
-    counts[oldest[SETTING], 1] -= oldest[LENGTH]
-    cursor[OLDEST] += 1
-
-
-@njit(cache=True, nogil=True)
-def place(row, slots, cursor, counts):
-    """Gives ``row`` the next span and slot, which must be free."""
-    row[START] = cursor[HEAD]
-    cursor[HEAD] += row[WORDS]
-    slots[cursor[NEXT] % len(slots)] = row
-    cursor[NEXT] += 1
-    counts[row[SETTING], 0] += 1
-    counts[row[SETTING], 1] += row[LENGTH]
+def _place(rows, slots, cursor, counts, size):
+    """Gives every row a span and a slot, evicting the oldest until there is room."""
+    for e in range(len(rows)):
+        while not _has_room(rows[e, _WORDS], slots, cursor, size):
+            oldest = cursor[_OLDEST] % len(slots)
+            counts[slots[oldest, _SETTING], 0] -= 1
+            counts[slots[oldest, _SETTING], 1] -= slots[oldest, _LENGTH]
+            cursor[_OLDEST] += 1
+        rows[e, _START] = cursor[_HEAD]
+        cursor[_HEAD] += rows[e, _WORDS]
+        slots[cursor[_NEXT] % len(slots), :] = rows[e]
+        cursor[_NEXT] += 1
+        counts[rows[e, _SETTING], 0] += 1
+        counts[rows[e, _SETTING], 1] += rows[e, _LENGTH]
 
 
 @njit(cache=True, nogil=True)
@@ -371,25 +371,25 @@ def _pack(rows, views, parts):
     width = len(labels) // max(len(actions), 1)
     step = fact = choice = 0
     for row in range(len(rows)):
-        length, at = rows[row, LENGTH], rows[row, START]
+        length, at = rows[row, _LENGTH], rows[row, _START]
         _copy(floats, at // 2, rewards, step, length)
         at += 2 * length
-        _copy(floats, at // 2, memory[row], 0, rows[row, MEMORY])
-        at += 2 * rows[row, MEMORY]
+        _copy(floats, at // 2, memory[row], 0, rows[row, _MEMORY])
+        at += 2 * rows[row, _MEMORY]
         _copy(words, at, fact_counts, step, length)
         _copy(words, at + length, choice_counts, step, length)
         _copy(words, at + 2 * length, actions, step, length)
         at += 3 * length
-        _copy(words, at, facts, fact, rows[row, FACTS])
-        at += rows[row, FACTS]
-        _copy(words, at, choices, choice, rows[row, CHOICES])
-        at += rows[row, CHOICES]
+        _copy(words, at, facts, fact, rows[row, _FACTS])
+        at += rows[row, _FACTS]
+        _copy(words, at, choices, choice, rows[row, _CHOICES])
+        at += rows[row, _CHOICES]
         _copy(octets, 2 * at, labels, step * width, length * width)
         # What rounding leaves over is cleared, so that equal replays are saved as equal bytes.
-        octets[2 * at + length * width : 2 * (rows[row, START] + rows[row, WORDS])] = 0
+        octets[2 * at + length * width : 2 * (rows[row, _START] + rows[row, _WORDS])] = 0
         step += length
-        fact += rows[row, FACTS]
-        choice += rows[row, CHOICES]
+        fact += rows[row, _FACTS]
+        choice += rows[row, _CHOICES]
 
 
 @njit(cache=True, nogil=True)
@@ -400,21 +400,21 @@ def _unpack(rows, views, parts):
     width = len(labels) // max(len(actions), 1)
     step = fact = choice = 0
     for row in range(len(rows)):
-        length, at = rows[row, LENGTH], rows[row, START]
+        length, at = rows[row, _LENGTH], rows[row, _START]
         _copy(rewards, step, floats, at // 2, length)
         at += 2 * length
-        memory[row, rows[row, MEMORY] :] = 0
-        _copy(memory[row], 0, floats, at // 2, rows[row, MEMORY])
-        at += 2 * rows[row, MEMORY]
+        memory[row, rows[row, _MEMORY] :] = 0
+        _copy(memory[row], 0, floats, at // 2, rows[row, _MEMORY])
+        at += 2 * rows[row, _MEMORY]
         _copy(fact_counts, step, words, at, length)
         _copy(choice_counts, step, words, at + length, length)
         _copy(actions, step, words, at + 2 * length, length)
         at += 3 * length
-        _copy(facts, fact, words, at, rows[row, FACTS])
-        at += rows[row, FACTS]
-        _copy(choices, choice, words, at, rows[row, CHOICES])
-        at += rows[row, CHOICES]
+        _copy(facts, fact, words, at, rows[row, _FACTS])
+        at += rows[row, _FACTS]
+        _copy(choices, choice, words, at, rows[row, _CHOICES])
+        at += rows[row, _CHOICES]
         _copy(labels, step * width, octets, 2 * at, length * width)
         step += length
-        fact += rows[row, FACTS]
-        choice += rows[row, CHOICES]
+        fact += rows[row, _FACTS]
+        choice += rows[row, _CHOICES]

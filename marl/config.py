@@ -16,7 +16,7 @@ class ActorConfig:
 
     num_games: int = 512
     """Games played at once, shared among the settings."""
-    epsilon: float = 0.2
+    epsilon: float = 0.1
     """Base of the exploration spectrum: the rate of the game that explores most."""
     epsilon_spread: float = 7.0
     """Exponent range of the spectrum: the least explores at epsilon ** (1 + spread)."""
@@ -29,9 +29,7 @@ class ActorConfig:
         if not 0 < self.epsilon <= 1:
             raise ValueError(f"actor.epsilon must be in (0, 1], got {self.epsilon}")
         if self.epsilon_spread < 0:
-            raise ValueError(
-                f"actor.epsilon_spread cannot be negative, got {self.epsilon_spread}"
-            )
+            raise ValueError(f"actor.epsilon_spread cannot be negative, got {self.epsilon_spread}")
 
 
 @dataclass(frozen=True)
@@ -125,4 +123,6 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
             **{name: parts[name](**v) if name in parts else v for name, v in values.items()}
         )
     except TypeError as error:
-        raise ValueError(f"this configuration is not one of this version of Troupe: {error}") from error
+        raise ValueError(
+            f"this configuration is not one of this version of Troupe: {error}"
+        ) from error

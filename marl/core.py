@@ -16,7 +16,7 @@ Nothing above this line of the house knows how many processes there are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +75,10 @@ class Replay(Protocol):
 class Weights(Protocol):
     """What was learned: published by the learner, read by whoever acts."""
 
-    def publish(self, version: int, tensors: Mapping[str, Array]) -> None:
-        """Makes a new version the latest."""
+    def publish(self, version: int, tensors: Mapping[str, Any]) -> None:
+        """Makes a new version the latest; tensors or arrays by name."""
         ...
 
-    def latest(self) -> tuple[int, Mapping[str, Array]]:
+    def latest(self) -> tuple[int, Mapping[str, Any]]:
         """The newest version and its tensors."""
         ...

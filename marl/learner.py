@@ -35,13 +35,13 @@ class LearnerConfig:
     """Steps of a mid-episode sequence that only warm the memory up."""
     learning_rate: float = 5e-4
     """Adam's step size for everything above the language model."""
-    text_learning_rate: float = 5e-4
+    text_learning_rate: float = 1e-4
     """Adam's step size for the language model, once a refresh."""
     adam_eps: float = 1.5e-5
     """Adam's epsilon."""
     clip: float = 5.0
     """Largest norm of a gradient."""
-    target_interval: int = 500
+    target_interval: int = 150
     """Updates between copies of the weights into the target network."""
     refresh_interval: int = 4
     """Updates that share one run of the language model over the phrases. Its gradient is their
@@ -100,11 +100,12 @@ class Learner:
         self.average = copy.deepcopy(agent)
         for frozen in (self.target, self.average):
             frozen.requires_grad_(False)
+        agent.train()
         # The paragraph encoder reads every observation anew: nothing to put off there.
         self.refresh = config.refresh_interval if agent.config.encoder != "paragraph" else 1
         self.reader = [p for p in agent.reader.parameters() if p.requires_grad]
         self.network = list(agent.network.parameters())
-        fused = {"eps": config.adam_eps, "fused": True}
+        fused: dict[str, Any] = {"eps": config.adam_eps, "fused": True}
         self.optimiser = torch.optim.Adam(self.network, lr=config.learning_rate, **fused)
         self.text_optimiser = (
             torch.optim.Adam(self.reader, lr=config.text_learning_rate, **fused)
@@ -180,6 +181,7 @@ class Learner:
         keep = min(self.config.average, self.updates / (self.updates + 100.0))
         for mean, new in zip(self.average.parameters(), self.agent.parameters(), strict=True):
             mean.lerp_(new.detach(), 1 - keep)
+        self.average.calibrate()
         self.average.forget()
 
     def state(self) -> dict[str, Any]:

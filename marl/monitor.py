@@ -139,7 +139,7 @@ class Monitor:
             return
         if self._view is not None:
             self._view.stop()
-        elif self._shown:
+        elif self._last_log > self._last_line:  # the last entry has not been shown yet
             self._print(self._headline())
         self._file.close()
         self._board.close()

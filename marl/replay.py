@@ -8,8 +8,6 @@ stored memory as in Kapturowski et al. 2019 ("Recurrent Experience Replay in Dis
 Reinforcement Learning").
 """
 
-# mypy: disable-error-code="no-untyped-def"
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -20,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from marl.arena import NEXT, OLDEST, SETTING, Arena, evict, has_room, place
+from marl.arena import Arena
 from marl.episodes import Episodes
 from marl.sumtree import assign, find, grow
 
@@ -106,7 +104,9 @@ class PrioritisedReplay:
         # Lanes are subtrees, so their number is a power of two.
         self._lanes = 1 << (num_settings - 1).bit_length() if config.balanced else 1
         self._tree = grow(self._lanes << (config.capacity - 1).bit_length())
-        self._top = np.ones(1, np.float64)  # the highest leaf so far
+        self._top = 1.0  # the highest priority of a leaf so far
+        # The leaf of what each slot holds, or held last.
+        self._leaf_of = np.arange(config.capacity)
         self._rng = np.random.Generator(np.random.PCG64(seed))
 
     def __len__(self) -> int:
@@ -146,10 +146,12 @@ class PrioritisedReplay:
         """
         if not len(episodes):
             return
-        arena = self._arena
-        rows = arena.measure(episodes)
-        _admit(rows, arena.slots, arena.cursor, arena.counts, len(arena.words), *self._leaves())
-        arena.pack(rows, episodes)
+        oldest, end = self._arena.oldest, self._arena.end
+        self._arena.insert(episodes)
+        evicted = np.arange(oldest, min(self._arena.oldest, end)) % self.config.capacity
+        assign(self._tree, self._leaf_of[evicted], np.zeros(len(evicted)))
+        fresh = np.arange(max(end, self._arena.oldest), self._arena.end)
+        self._enter(fresh, np.full(len(fresh), self._top))
 
     def sample(self, n: int) -> Sample:
         """Draws n sequences, in proportion to priority ** alpha, with replacement.
@@ -164,12 +166,18 @@ class PrioritisedReplay:
             raise ValueError(f"a sample needs at least 1 sequence, got {n}")
         if not len(self):
             raise ValueError("replay is empty: insert sequences before sampling")
-        arena = self._arena
-        uniforms = self._rng.random(n)
-        ids, weights, rows = _draw(
-            uniforms, arena.slots, arena.cursor, arena.counts, self.config.beta, *self._leaves()
-        )
-        return Sample(ids, weights, arena.gather(rows))
+        # Strata: the k-th point lies in the k-th of n equal parts of the line.
+        points = (np.arange(n) + self._rng.random(n)) / n
+        lanes, points = self._lanes_at(points)
+        leaves = find(self._tree, points, self._lanes + lanes)
+        sizes = self._arena.counts[lanes, 0] if self._lanes > 1 else len(self)
+        chances = sizes * self._tree[len(self._tree) // 2 + leaves]
+        chances /= self._tree[self._lanes + lanes]
+        weights = (chances / chances.min()) ** -self.config.beta
+        oldest = self._arena.oldest
+        slots = leaves % (len(self._tree) // (2 * self._lanes))
+        ids = oldest + (slots - oldest) % self.config.capacity
+        return Sample(ids, weights.astype(np.float32), self._arena.gather(ids))
 
     def update(self, ids: NDArray[np.int64], priorities: NDArray[np.float32]) -> None:
         """Sets the priorities of sampled sequences; those evicted since are counted and ignored.
@@ -181,18 +189,20 @@ class PrioritisedReplay:
         Raises:
             ValueError: if a priority is out of range, or an id was never given.
         """
-        arena = self._arena
-        ids, errors = np.asarray(ids, np.int64), np.asarray(priorities, np.float64)
+        ids, errors = np.asarray(ids, np.int64), np.asarray(priorities)
         if ids.shape != errors.shape:
             raise ValueError(f"{ids.shape} ids and {errors.shape} priorities do not go together")
-        wrong, late = _revise(
-            ids, errors, arena.slots, arena.cursor, self.config.alpha, *self._leaves()
+        oldest, end = self._arena.oldest, self._arena.end
+        leaves, values, top, wrong = _priced(
+            ids, errors, oldest, end, self.config.alpha, self._leaf_of
         )
-        if wrong >= 0 and not 0 <= ids[wrong] < arena.end:
-            raise ValueError(f"no sequence of id {ids[wrong]} was ever inserted")
         if wrong >= 0:
+            if not 0 <= ids[wrong] < end:
+                raise ValueError(f"no sequence of id {ids[wrong]} was ever inserted")
             raise ValueError(f"priorities must be finite and not negative, got {errors[wrong]}")
-        self.late_updates += late
+        assign(self._tree, leaves, values)
+        self._top = max(self._top, top)
+        self.late_updates += len(ids) - len(leaves)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """All that is needed to go on as if nothing had happened, the draws included.
@@ -200,13 +210,14 @@ class PrioritisedReplay:
         Large arrays are views of what replay holds: write them out, or copy them, before the next
         insertion.
         """
+        slots = self._arena.ids % self.config.capacity
         generator = self._rng.bit_generator.state["state"]
         halves = [generator[name] >> shift for name in ("state", "inc") for shift in (0, 64)]
         return {
             **self._arena.state(),
             "shape": self._shape(),
-            "leaves": self._tree[len(self._tree) // 2 + self._leaves_of(self._arena.ids)],
-            "top": self._top.copy(),
+            "priorities": self._tree[len(self._tree) // 2 + self._leaf_of[slots]],
+            "top": np.array([self._top]),
             "late_updates": np.array([self.late_updates], np.int64),
             "random": np.array([half % 2**64 for half in halves], np.uint64),
         }
@@ -225,11 +236,8 @@ class PrioritisedReplay:
             )
         self._arena.load_state(arrays)
         self._tree[:] = 0
-        for leaf, priority in zip(
-            self._leaves_of(self._arena.ids), np.asarray(arrays["leaves"]), strict=True
-        ):
-            assign(self._tree, leaf, priority)
-        self._top[:] = arrays["top"]
+        self._enter(self._arena.ids, np.asarray(arrays["priorities"], np.float64))
+        self._top = float(arrays["top"][0])
         self.late_updates = int(arrays["late_updates"][0])
         state, state_high, inc, inc_high = (int(half) for half in arrays["random"])
         generator = dict(self._rng.bit_generator.state)
@@ -239,80 +247,43 @@ class PrioritisedReplay:
     def _shape(self) -> NDArray[np.int64]:
         return np.array([*self._arena.shape, self._lanes], np.int64)
 
-    def _leaves(self) -> tuple[NDArray[np.float64], int, NDArray[np.float64]]:
-        """What compiled functions need to know of the priorities."""
-        return self._tree, self._lanes, self._top
+    def _enter(self, ids: NDArray[np.int64], priorities: NDArray[np.float64]) -> None:
+        """Gives live sequences their leaves."""
+        slots = ids % self.config.capacity
+        leaves = slots
+        if self._lanes > 1:
+            leaves = slots + self._arena.settings(ids) * (len(self._tree) // (2 * self._lanes))
+        self._leaf_of[slots] = leaves
+        assign(self._tree, leaves, priorities)
 
-    def _leaves_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The leaf of each of the live ``ids``."""
-        slots = ids % self._arena.capacity
-        lanes = self._arena.slots[slots, SETTING] if self._lanes > 1 else 0
-        return lanes * (len(self._tree) // (2 * self._lanes)) + slots
+    def _lanes_at(
+        self, points: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The lane under each point of [0, 1], and how far along that lane it lies."""
+        if self._lanes == 1:
+            return np.zeros(len(points), np.int64), points
+        sequences, steps = self._arena.counts.T
+        widths = sequences / np.maximum(steps, 1)
+        ends = np.cumsum(widths / widths.sum())
+        # Rounding may leave the last end below 1: what lies beyond is of the last lane in use.
+        lanes = np.minimum(np.searchsorted(ends, points, "right"), np.flatnonzero(sequences)[-1])
+        starts = np.concatenate([[0.0], ends])
+        fractions = (points - starts[lanes]) / (starts[lanes + 1] - starts[lanes])
+        return lanes, np.clip(fractions, 0.0, 1.0)
 
 
+# Compiled code is kept by the date of its own file: it calls nothing that another file holds.
 @njit(cache=True, nogil=True)
-def _leaf(id_, slots, tree, lanes):
-    """The leaf of a live sequence."""
-    slot = id_ % len(slots)
-    if lanes == 1:
-        return slot
-    return slots[slot, SETTING] * (len(tree) // (2 * lanes)) + slot
-
-
-@njit(cache=True, nogil=True)
-def _admit(rows, slots, cursor, counts, size, tree, lanes, top):
-    """Places new sequences, at the highest priority so far; the oldest make room."""
-    for row in rows:
-        while not has_room(row, slots, cursor, size):
-            assign(tree, _leaf(cursor[OLDEST], slots, tree, lanes), 0.0)
-            evict(slots, cursor, counts)
-        place(row, slots, cursor, counts)
-        assign(tree, _leaf(cursor[NEXT] - 1, slots, tree, lanes), top[0])
-
-
-@njit(cache=True, nogil=True)
-def _draw(uniforms, slots, cursor, counts, beta, tree, lanes, top):
-    """Ids, importance weights and rows of drawn sequences."""
-    n = len(uniforms)
-    # How wide each lane is on the line that points are drawn from, and how many lie in it.
-    widths, sizes = np.ones(lanes), np.full(lanes, cursor[NEXT] - cursor[OLDEST])
-    if lanes > 1:
-        for lane in range(lanes):
-            sizes[lane] = counts[lane, 0] if lane < len(counts) else 0
-            widths[lane] = sizes[lane] / counts[lane, 1] if sizes[lane] else 0.0
-    line = widths.sum()
-    last = np.flatnonzero(sizes)[-1]
-    ids, chances = np.empty(n, np.int64), np.empty(n, np.float64)
-    rows = np.empty((n, slots.shape[1]), np.int64)
-    lane, start = 0, 0.0
-    for k in range(n):
-        # Strata: the k-th point lies in the k-th of n equal parts of the line.
-        point = (k + uniforms[k]) / n * line
-        while lane < last and point >= start + widths[lane]:
-            start += widths[lane]
-            lane += 1
-        root = lanes + lane
-        leaf = find(tree, min((point - start) / widths[lane], 1.0), root)
-        slot = leaf % (len(tree) // (2 * lanes))
-        ids[k] = cursor[OLDEST] + (slot - cursor[OLDEST]) % len(slots)
-        chances[k] = sizes[lane] * tree[len(tree) // 2 + leaf] / tree[root]
-        rows[k] = slots[slot]
-    weights = (chances / chances.min()) ** -beta
-    return ids, weights.astype(np.float32), rows
-
-
-@njit(cache=True, nogil=True)
-def _revise(ids, errors, slots, cursor, alpha, tree, lanes, top):
-    """Sets priorities; returns the place of the first bad value or -1, and how many were late."""
+def _priced(ids, errors, oldest, end, alpha, leaf_of):  # type: ignore[no-untyped-def]
+    """Leaves, priorities, the highest of these; and the place of the first bad value, or -1."""
+    leaves, values = np.empty(len(ids), np.int64), np.empty(len(ids), np.float64)
+    live, top = 0, 0.0
     for k in range(len(ids)):
-        if not (0 <= ids[k] < cursor[NEXT] and 0.0 <= errors[k] < np.inf):
-            return k, 0
-    late = 0
-    for k in range(len(ids)):
-        if ids[k] < cursor[OLDEST]:
-            late += 1
-            continue
-        priority = (errors[k] + _FLOOR) ** alpha
-        assign(tree, _leaf(ids[k], slots, tree, lanes), priority)
-        top[0] = max(top[0], priority)
-    return -1, late
+        if not (0 <= ids[k] < end and 0.0 <= errors[k] < np.inf):
+            return leaves, values, top, k
+        if ids[k] >= oldest:
+            leaves[live] = leaf_of[ids[k] % len(leaf_of)]
+            values[live] = (errors[k] + _FLOOR) ** alpha
+            top = max(top, values[live])
+            live += 1
+    return leaves[:live], values[:live], top, -1

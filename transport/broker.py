@@ -54,7 +54,7 @@ class BrokerConfig:
         workers_address: where workers come in.
         pool: leases and bounds.
         limits: caps on messages.
-        bounds: caps on queues; ``bounds.silence`` counts for workers, too.
+        bounds: caps on queues, and heartbeats.
         health: seconds within which a healthy worker has answered an inference.
     """
 

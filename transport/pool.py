@@ -141,7 +141,7 @@ class PoolConfig:
     """
 
     lease: float = 10.0
-    silence: float = 1.5
+    silence: float = 3.0
     max_open: int = 4096
     max_client: int = 1024
     max_leases: int = 5

@@ -50,7 +50,7 @@ class Bounds:
     messages: int = 1000
     frame: int = 1 << 30
     heartbeat: float = 0.25
-    silence: float = 1.5
+    silence: float = 3.0
     handshake: float = 5.0
 
     def __post_init__(self) -> None:
@@ -123,7 +123,7 @@ def bind(
         address = "tcp://127.0.0.1:*"
     elif address.endswith(":0"):
         address = address[:-1] + "*"
-    _require_keys(address, keys)
+    _check_address(address, keys)
     if keys is not None:
         socket.curve_server = True
         socket.curve_publickey, socket.curve_secretkey = keys.public, keys.secret
@@ -154,7 +154,7 @@ def connect(socket: Socket, endpoint: str, keys: ClientKeys | None = None) -> No
     Raises:
         ValueError: if it is not an endpoint, or needs keys.
     """
-    _require_keys(endpoint, keys)
+    _check_address(endpoint, keys)
     if keys is not None:
         socket.curve_publickey, socket.curve_secretkey = keys.public, keys.secret
         socket.curve_serverkey = keys.server
@@ -239,8 +239,12 @@ def _reachable(endpoint: str) -> str:
     return endpoint.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
-def _require_keys(address: str, keys: Any) -> None:
-    if "://" not in address:
+def _check_address(address: str, keys: Any) -> None:
+    scheme, separator, rest = address.partition("://")
+    port = rest.rpartition(":")[2]
+    # libzmq takes a port that is too large, and binds another.
+    port_is_wrong = scheme == "tcp" and port != "*" and not (port.isdigit() and int(port) < 65536)
+    if not separator or port_is_wrong:
         raise ValueError(f"{address!r} is not an address: use ipc, tcp, or tcp://HOST:PORT")
     if keys is None and not is_local(address):
         raise ValueError(

@@ -103,21 +103,27 @@ class Worker:
         Raises:
             ValueError: if the pool cannot be found, or serves something else.
         """
-        bounds = self._config.bounds
         while not stop():
             # A new socket has a new identity: what the last one was asked is none of its business.
             socket = self._connect()
-            heard = beat = time.monotonic()
-            while not stop() and time.monotonic() - heard < 2 * bounds.silence:
-                self._update()
-                if socket.poll(round(bounds.heartbeat * 1000)):
-                    self._handle(socket, sockets.receive(socket))
-                    heard = time.monotonic()
-                elif time.monotonic() - beat >= bounds.heartbeat:
-                    beat = time.monotonic()
-                    self._send(socket, wire.encode(Header(Kind.HEARTBEAT)))
-            self._send(socket, wire.encode(Header(Kind.BYE)))
-            socket.close(linger=100)
+            try:
+                self._serve(socket, stop)
+            finally:
+                self._send(socket, wire.encode(Header(Kind.BYE)))
+                socket.close(linger=100)
+
+    def _serve(self, socket: sockets.Socket, stop: Callable[[], bool]) -> None:
+        """Serves until it is to stop, or the broker has been silent for too long."""
+        bounds = self._config.bounds
+        heard = beat = time.monotonic()
+        while not stop() and time.monotonic() - heard < 2 * bounds.silence:
+            self._update()
+            if socket.poll(round(bounds.heartbeat * 1000)):
+                self._handle(socket, sockets.receive(socket))
+                heard = time.monotonic()
+            if time.monotonic() - beat >= bounds.heartbeat:
+                beat = time.monotonic()
+                self._send(socket, wire.encode(Header(Kind.HEARTBEAT)))
 
     def close(self) -> None:
         """Closes the context."""
@@ -182,12 +188,11 @@ class Worker:
                 for request, tensors in zip(requests, outputs, strict=True)
             ]
         except Exception as error:  # The function's fault is the client's to know, not our end.
+            if len(requests) > 1:  # One of them was odd, and the others are not to blame.
+                return [self._answer([request], epoch)[0] for request in requests]
             traceback.print_exc()
             note = f"{type(error).__name__}: {error}"
-            return [
-                wire.encode(answer_header(request.header, Kind.ERROR, note, *tags))
-                for request in requests
-            ]
+            return [wire.encode(answer_header(requests[0].header, Kind.ERROR, note, *tags))]
 
 
 def serve(

@@ -50,6 +50,7 @@ class R3D2Agent(nn.Module):
         self.facts, self.choices = ActiveSet(), ActiveSet()
         self.labels: Ids = np.zeros((0, 0), np.int16)
         self._tables: Tables | None = None
+        self.eval()
 
     @property
     def device(self) -> torch.device:
@@ -91,7 +92,7 @@ class R3D2Agent(nn.Module):
 
     def embed(self) -> Tensor:
         """Embeds the active set: [facts + choices + labels, width], with gradients."""
-        facts = [] if self.config.encoder == "paragraph" else self.facts.ids
+        facts = self.facts.ids[:0] if self.config.encoder == "paragraph" else self.facts.ids
         ids = np.concatenate([facts, self.choices.ids, self.labels.ravel()]).astype(np.int64)
         return self.reader(torch.from_numpy(ids).to(self.device))
 
@@ -192,6 +193,14 @@ class R3D2Agent(nn.Module):
         other.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return other
 
+    def calibrate(self) -> None:
+        """Standardises phrases by these weights, where they were not reached by training."""
+        with self.autocast():
+            self.train()
+            self.embed()
+            self.eval()
+        self._tables = None
+
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """bfloat16 where the processor has units for it, plain float32 elsewhere."""
         if self.device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
@@ -226,23 +235,30 @@ class ActiveSet:
 class TextReader(nn.Module):
     """Reads phrases with a language model.
 
-    Embeddings are whitened by their spread over the phrasebook, measured once on the initial
-    weights: sentences of one game share most words, so that mean-pooled they all but coincide, and
-    a sum of them would tell little of which they were.
+    Sentences of one game share most words, so that their embeddings all but coincide, and a sum of
+    them would tell little of which they were. Two things keep them apart. A linear map, fixed from
+    the start, whitens the spread of the phrasebook under the initial weights. What comes out is
+    standardised over the phrases that are trained on, at every run of the language model (batch
+    normalisation, arXiv 1502.03167, whose batch here is the whole population); without that, a
+    small step that moves all phrases alike drowns what tells them apart, and learning collapses.
 
     Args:
         bert: the language model.
         tokenizer: cuts sentences for it.
         phrasebook: the sentences. It may grow: new ones are cut when they are first read.
+        standardise: whether phrases are standardised anew whenever gradients are asked for.
     """
 
-    center: Tensor
     whiten: Tensor
+    center: Tensor
+    scale: Tensor
 
-    def __init__(self, bert: Bert, tokenizer: WordPiece, phrasebook: Phrasebook) -> None:
+    def __init__(
+        self, bert: Bert, tokenizer: WordPiece, phrasebook: Phrasebook, standardise: bool
+    ) -> None:
         super().__init__()
         self.bert, self.tokenizer, self.phrasebook = bert, tokenizer, phrasebook
-        self.width = bert.config.hidden
+        self.width, self.standardise = bert.config.hidden, standardise
         self._tokens = torch.zeros(0, 0, dtype=torch.int32)
         self._lengths = torch.zeros(0, dtype=torch.int32)
         tokens, lengths = self._sentences()
@@ -253,9 +269,11 @@ class TextReader(nn.Module):
             values, axes = torch.linalg.eigh(spread.T.cov())
             # Damped, so that directions without a message are not blown up to the size of the rest.
             scales = (values.clamp_min(0) + WHITENING_DAMP * values.max()).rsqrt()
-            center, whiten = spread.mean(0).float(), (axes * scales).float()
-        self.register_buffer("center", center)
+            whiten = (axes * scales).float().contiguous()
+            center = spread.mean(0).float() @ whiten
         self.register_buffer("whiten", whiten)
+        self.register_buffer("center", center)
+        self.register_buffer("scale", torch.ones(self.width))
 
     def _sentences(self) -> tuple[Tensor, Tensor]:
         """Token ids [phrases, L] and lengths [phrases] of the whole phrasebook."""
@@ -274,13 +292,22 @@ class TextReader(nn.Module):
         ids = ids.cpu()
         device = self.center.device
         tokens, lengths = self._sentences()
-        return self.read(tokens[ids].to(device), lengths[ids].to(device))
+        embedded = self._whitened(tokens[ids].to(device), lengths[ids].to(device))
+        if not (self.standardise and self.training and torch.is_grad_enabled()):
+            return (embedded - self.center) * self.scale
+        center, scale = embedded.mean(0), 1 / (embedded.std(0, correction=0) + 1e-3)
+        self.center.copy_(center.detach())
+        self.scale.copy_(scale.detach())
+        return (embedded - center) * scale
 
     def read(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds texts: token ids [n, L], 0-padded, and lengths [n] -> [n, width]."""
+        return (self._whitened(tokens, lengths) - self.center) * self.scale
+
+    def _whitened(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         embedded = self.bert(tokens, lengths).float()
-        with torch.autocast(self.center.device.type, enabled=False):
-            return (embedded - self.center) @ self.whiten
+        with torch.autocast(embedded.device.type, enabled=False):
+            return embedded @ self.whiten
 
     def paragraphs(self, ids: Ids, starts: NDArray[np.int64], counts: Ids) -> Tensor:
         """Joins the facts of each observation to one paragraph: -> token ids [S, L], 0-padded."""
@@ -344,7 +371,7 @@ def _make_reader(config: R3D2Config, phrasebook: Phrasebook) -> TextReader | Vec
                 initializer_range=config.text_hidden**-0.5,
             )
         )
-    return TextReader(bert, tokenizer, phrasebook)
+    return TextReader(bert, tokenizer, phrasebook, config.encoder == "phrases")
 
 
 @numba.njit(cache=True, nogil=True)

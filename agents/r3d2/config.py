@@ -35,14 +35,16 @@ class R3D2Config:
 
     # What stands on it.
     hidden: int = 256
-    """Width of pooled facts, recurrent core and relevance space."""
+    """Width of pooled facts, recurrent outputs and relevance space."""
+    lstm_hidden: int = 128
+    """Width of the LSTM, whose share of the time grows with it; facts bypass it."""
     layers: int = 1
     """Layers of the LSTM."""
     own_hand: bool = False
     """Auxiliary head that predicts the agent's own hidden cards (training labels needed)."""
 
     def __post_init__(self) -> None:
-        for name in ("lora_rank", "text_layers", "text_hidden", "hidden", "layers"):
+        for name in ("lora_rank", "text_layers", "text_hidden", "hidden", "lstm_hidden", "layers"):
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"agent.{name} must be at least 1, got {value}")

@@ -44,8 +44,8 @@ class R3D2Network(nn.Module):
     def __init__(self, config: R3D2Config, text_width: int) -> None:
         super().__init__()
         hidden = config.hidden
-        self.hidden, self.layers = hidden, config.layers
-        self.memory_size = 2 * config.layers * hidden
+        self.hidden, self.lstm_hidden, self.layers = hidden, config.lstm_hidden, config.layers
+        self.memory_size = 2 * config.layers * config.lstm_hidden
         # A hidden layer between phrase embedding and table: with a linear map the table's rank,
         # and so what a sum of facts can tell apart, would be capped at the text's width.
         self.fact = nn.Sequential(
@@ -56,7 +56,8 @@ class R3D2Network(nn.Module):
         )
         self.pooled = nn.LayerNorm(hidden)
         self.mix = nn.Linear(hidden, hidden)
-        self.lstm = nn.LSTM(hidden, hidden, config.layers)
+        self.lstm = nn.LSTM(hidden, config.lstm_hidden, config.layers)
+        self.recall = nn.Linear(config.lstm_hidden, hidden)
         self.value = nn.Linear(hidden, 1)
         self.query = nn.Linear(hidden, hidden)
         self.answer = nn.Linear(hidden, hidden) if config.own_hand else None
@@ -65,7 +66,9 @@ class R3D2Network(nn.Module):
         """Maps phrase embeddings to tables.
 
         Args:
-            facts: [P, text_width]; choices: [Q, text_width]; labels: [K, N, text_width].
+            facts: [P, text_width].
+            choices: [Q, text_width].
+            labels: [K, N, text_width].
         """
         return Tables(self.fact(facts), self.choice(choices), self.choice(labels))
 
@@ -85,10 +88,10 @@ class R3D2Network(nn.Module):
             outputs [T, B, hidden] and the memory after the last step.
         """
         batch = x.shape[1]
-        state = memory.view(batch, 2, self.layers, self.hidden).permute(1, 2, 0, 3)
+        state = memory.view(batch, 2, self.layers, self.lstm_hidden).permute(1, 2, 0, 3)
         y, (h, c) = self.lstm(x, (state[0].contiguous(), state[1].contiguous()))
         after = torch.stack([h, c]).permute(2, 0, 1, 3).reshape(batch, -1)
-        return x + y, after.float()
+        return x + self.recall(y), after.float()
 
     def relevance(self, state: Tensor, tables: Tables, choices: Tensor, legal: Tensor) -> Tensor:
         """Q-values of the legal choices: a state value plus centred relevance (dueling).

@@ -1,8 +1,8 @@
 """The batched Hanabi engine: numba kernels over one record per game.
 
 A game is one record of ``GAME``; thousands of them lie in one array, so saving and restoring is a
-copy. Three kernels do everything: :func:`deal` starts games, :func:`advance` makes one move in each
-and writes what the next seat observes, :func:`observe` writes what any seat observes.
+copy. :func:`deal` starts games, :func:`advance` makes one move in each and writes what the next
+seat observes, :func:`observe` writes what any seat observes, :func:`show` writes rows again.
 
 Speed comes from writing ids without branches. ``out[n] = id; n += condition`` writes always and
 keeps the id only if the condition holds; a list that depends on a small mask comes from a table of
@@ -12,6 +12,7 @@ whatever was written beyond its end is overwritten or padded.
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,13 +90,14 @@ _IDENTITIES = phrases.IDENTITIES
 _ATTRIBUTES = BLOCKS["KNOWS"].shape[2]
 _HINTS = phrases.HINTS
 _PARTNERS = phrases.PARTNERS
-
-
 _COLOUR = np.arange(_IDENTITIES, dtype=np.int64) // MAX_RANKS
 _RANK = np.arange(_IDENTITIES, dtype=np.int64) % MAX_RANKS
 _COLOUR_BIT = 1 << _COLOUR
 _RANK_BIT = 1 << _RANK
 
+# Compiled kernels are kept on disk with the constants above inside, and numba looks for changes in
+# this file only. As part of a type's name the phrasebook's layout is part of what it looks for.
+_LAYOUT = zlib.crc32(repr([(b.name, b.base, b.shape) for b in BLOCKS.values()]).encode())
 
 TABLES = np.dtype(
     [
@@ -115,6 +117,7 @@ TABLES = np.dtype(
         ("known_colour_count", np.int64, 1 << MAX_COLOURS),
         ("known_rank", np.int16, (1 << MAX_RANKS, SLACK)),
         ("known_rank_count", np.int64, 1 << MAX_RANKS),
+        (f"layout_{_LAYOUT:08x}", np.int8),  # never read
     ],
     align=True,
 )

@@ -14,6 +14,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from pettingzoo import AECEnv
@@ -188,25 +189,47 @@ def run(seconds: float) -> Iterator[Row]:
             yield from _environments(players, share)
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: ``make()`` gives a call that makes ``moves`` moves."""
+
+    make: Callable[[], Play]
+    moves: int
+
+    def rate(self, seconds: float) -> float:
+        """Moves per second."""
+        return rate(self.make(), seconds) * self.moves
+
+
 def _batched(players: int, seconds: float) -> Iterator[Row]:
-    what = f"legal random play, {players} players"
-    mine = rate(ours(players), seconds) * NUM_GAMES
-    yield Row(f"{what}, facts and choices, {NUM_GAMES} games at once", mine, "moves/s")
-    peers: tuple[tuple[str, str, str, Callable[[], Play], int], ...] = (
-        ("rl_env", "hanabi_learning_environment", "observations", lambda: rl_env(players), CHUNK),
-        ("pyhanabi", "hanabi_learning_environment", "no facts", lambda: pyhanabi(players), CHUNK),
-        ("OpenSpiel", "pyspiel", "no facts", lambda: open_spiel(players, False), CHUNK),
-        ("OpenSpiel", "pyspiel", "text", lambda: open_spiel(players, True), CHUNK),
-        ("JaxMARL", "jaxmarl", "vectors, compiled", lambda: jaxmarl(players), NUM_GAMES),
-    )
-    for name, module, gives, make, moves in peers:
-        yield _peer(f"{what}, {gives}", name, module, make, moves, seconds, mine, "moves/s")
+    what, unit = f"legal random play, {players} players", "moves/s"
+    mine = Subject(lambda: ours(players), NUM_GAMES)
+    value = mine.rate(seconds)
+    yield Row(f"{what}, facts and choices, {NUM_GAMES} games at once", value, unit)
+    for name, module, gives, theirs in (
+        (
+            "rl_env",
+            "hanabi_learning_environment",
+            "observations",
+            Subject(lambda: rl_env(players), CHUNK),
+        ),
+        (
+            "pyhanabi",
+            "hanabi_learning_environment",
+            "no facts",
+            Subject(lambda: pyhanabi(players), CHUNK),
+        ),
+        ("OpenSpiel", "pyspiel", "no facts", Subject(lambda: open_spiel(players, False), CHUNK)),
+        ("OpenSpiel", "pyspiel", "text", Subject(lambda: open_spiel(players, True), CHUNK)),
+        ("JaxMARL", "jaxmarl", "vectors, compiled", Subject(lambda: jaxmarl(players), NUM_GAMES)),
+    ):
+        yield _compare(f"{what}, {gives}", unit, mine, name, module, theirs, seconds)
 
 
 def _environments(players: int, seconds: float) -> Iterator[Row]:
-    what = f"PettingZoo, {players} players"
-    mine = rate(aec(games.make("hanabi", players=players)), seconds) * CHUNK
-    yield Row(f"{what}, facts, mask and text", mine, "turns/s")
+    what, unit = f"PettingZoo, {players} players", "turns/s"
+    mine = Subject(lambda: aec(games.make("hanabi", players=players)), CHUNK)
+    yield Row(f"{what}, facts, mask and text", mine.rate(seconds), unit)
 
     def theirs() -> Play:
         import pettingzoo
@@ -214,22 +237,24 @@ def _environments(players: int, seconds: float) -> Iterator[Row]:
         hand = 5 if players < 4 else 4
         return aec(pettingzoo.make("aec", "classic/hanabi-v5", players=players, hand_size=hand))
 
-    yield _peer(
-        f"{what}, vector and mask", "hanabi_v5", "shimmy", theirs, CHUNK, seconds, mine, "turns/s"
+    yield _compare(
+        f"{what}, vector and mask",
+        unit,
+        mine,
+        "hanabi_v5",
+        "shimmy",
+        Subject(theirs, CHUNK),
+        seconds,
     )
 
 
-def _peer(
-    what: str,
-    name: str,
-    module: str,
-    make: Callable[[], Play],
-    moves: int,
-    seconds: float,
-    mine: float,
-    unit: str,
+def _compare(
+    what: str, unit: str, mine: Subject, name: str, module: str, theirs: Subject, seconds: float
 ) -> Row:
+    """A peer's row. Ours is measured again right before and after it: machines have moods."""
     if importlib.util.find_spec(module) is None:
         return Row(what, None, "not installed", against=name)
-    theirs = rate(make(), seconds) * moves
-    return Row(what, theirs, unit, against=name, ratio=mine / theirs)
+    before = mine.rate(seconds / 4)
+    value = theirs.rate(seconds / 2)
+    after = mine.rate(seconds / 4)
+    return Row(what, value, unit, against=name, ratio=(before + after) / 2 / value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -44,26 +45,26 @@ def record_hle(config: HanabiConfig, rng: random.Random, careful: float) -> Reco
     state = game.new_initial_state()
     record = Record()
 
-    def deal() -> None:
+    def deal() -> list[list[Any]]:
+        """Lets the engine deal what is due; returns all hands, as costly to ask for as a move."""
         while state.cur_player() == pyhanabi.CHANCE_PLAYER_ID:
-            before = [len(hand) for hand in state.player_hands()]
             state.deal_random_card()
-            for size, hand in zip(before, state.player_hands(), strict=True):
-                if len(hand) > size:
-                    record.drawn.append((hand[-1].color(), hand[-1].rank()))
+        return state.player_hands()
 
-    deal()
+    hands = deal()
+    record.drawn = [(card.color(), card.rank()) for hand in hands for card in hand]
     while not state.is_terminal():
         seat = state.cur_player()
         observation = state.observation(seat)
         moves = {str(move): move for move in state.legal_moves()}
-        hand = state.player_hands()[seat]
-        playable = [state.card_playable_on_fireworks(c.color(), c.rank()) for c in hand]
+        playable = [state.card_playable_on_fireworks(c.color(), c.rank()) for c in hands[seat]]
         position = Position(seat, list(moves), normalise(str(observation)))
         position.move = pick(rng, list(moves), playable, careful)
-        score = state.score()
+        score, left = state.score(), state.deck_size()
         state.apply_move(moves[position.move])
-        deal()
+        hands = deal()
+        if state.deck_size() < left:
+            record.drawn.append((hands[seat][-1].color(), hands[seat][-1].rank()))
         position.reward = state.score() - score
         position.over = state.is_terminal()
         record.positions.append(position)

@@ -171,6 +171,19 @@ def test_balanced_settings_share_the_sampled_steps() -> None:
     np.testing.assert_allclose(shares, [1 / 3, 1 / 3, 0, 1 / 3], atol=1e-3)
 
 
+def test_balanced_weights_undo_the_priorities_within_a_setting() -> None:
+    rng = np.random.default_rng(12)
+    memory = make_replay(balanced=True, num_settings=2, alpha=1.0, beta=1.0)
+    memory.insert(fake_episodes(rng, [3] * 10, setting=0))
+    memory.insert(fake_episodes(rng, [3] * 40, setting=1))
+    priorities = rng.random(50) + 0.1
+    memory.update(np.arange(50), priorities)
+    means = np.array([priorities[:10].mean(), priorities[10:].mean()])
+    drawn = memory.sample(2_000)
+    expected = means[drawn.episodes.setting] / priorities[drawn.ids]
+    np.testing.assert_allclose(drawn.weights, expected / expected.max(), rtol=1e-4)
+
+
 @pytest.mark.parametrize("balanced", [False, True])
 def test_a_restored_replay_goes_on_bit_for_bit(balanced: bool) -> None:
     options = {"capacity": 50, "capacity_bytes": 12_000, "balanced": balanced, "num_settings": 2}
@@ -180,6 +193,10 @@ def test_a_restored_replay_goes_on_bit_for_bit(balanced: bool) -> None:
     restored.load_state(memory.state())
     assert_same_state(memory, restored)  # while empty, too
     memory.insert(fake_episodes(rng, [7, 8]))
+    restored.insert(fake_episodes(rng, [2] * 40))  # all of it thrown over by what is loaded
+    restored.load_state(memory.state())
+    assert set(restored.sample(100).ids) == {0, 1}
+    restored.load_state(memory.state())
     wrapped = 0
     for turn in range(120):
         batch = fake_episodes(rng, rng.integers(1, 30, 5).tolist(), setting=turn % 2)

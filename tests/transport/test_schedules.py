@@ -33,20 +33,24 @@ def figures(schedule, playout, latency, workers, frames=6000, **options):
 
 
 def publications(schedule, seconds, workers, count=400):
-    """Times at which workers that never wait for anything else publish."""
+    """Times at which workers that never wait for an observation publish."""
     schedule.add(ask(0), 0.0)
-    now, free, started, times = 0.0, set(range(workers)), {}, []
-    done: dict[int, float] = {}
+    now, free, times = 0.0, set(range(workers)), []
+    inferring: dict[int, float] = {}
+    holding: dict[int, float] = {}
     while len(times) < count:
+        for slot in [slot for slot, end in inferring.items() if end <= now]:
+            started = inferring.pop(slot) - seconds
+            holding[slot] = schedule.finished(slot, started, now)
+        for slot in [slot for slot, end in holding.items() if end <= now]:
+            times.append(holding.pop(slot))
+            free.add(slot)
         for slot in sorted(free):
             if schedule.take(slot, now):
                 free.discard(slot)
-                started[slot] = now
-                done[slot] = schedule.finished(slot, now, now + seconds)
-        now = min(min(done.values(), default=math.inf), schedule.wakeup(now))
-        for slot in [slot for slot, time in done.items() if time <= now]:
-            times.append(done.pop(slot))
-            free.add(slot)
+                inferring[slot] = now + seconds
+        ends = (*inferring.values(), *holding.values(), schedule.wakeup(now))
+        now = max(now, min(ends))
     return np.array(times)
 
 

@@ -1,0 +1,1 @@
+"""R3D2: a recurrent agent that reads what it observes and scores what it may say."""

@@ -1,0 +1,373 @@
+"""The agent as a policy: what its choices depend on, and what they do not."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+import games
+from agents.core import Observations
+from agents.r3d2.agent import R3D2Agent
+from agents.r3d2.config import R3D2Config
+from games.text import PAD, Phrasebook
+from marl.actor import observe
+
+SMALL = R3D2Config(hidden=32, lstm_hidden=32, text_hidden=32)
+CLOSE = 1e-4
+"""What float32 sums in another order may differ by."""
+
+
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """float32 throughout: bfloat16 would hide a mistake among its own."""
+    monkeypatch.setattr(R3D2Agent, "autocast", lambda self: contextlib.nullcontext())
+
+
+def make_book(closed: bool = True) -> Phrasebook:
+    things, places = ("lamp", "book", "key", "coin"), ("table", "shelf", "floor")
+    facts = [f"the {thing} is on the {place}" for thing in things for place in places]
+    return Phrasebook([*facts, *(f"I take the {thing}" for thing in things)], closed)
+
+
+BOOK = make_book()
+FACTS, CHOICES = range(12), range(12, 16)
+
+
+def row(facts: list[int], choices: list[int], width: int = 6, options: int = 4) -> Observations:
+    """One observation, padded."""
+    return Observations(
+        np.array([facts + [PAD] * (width - len(facts))], np.int16),
+        np.array([len(facts)], np.int16),
+        np.array([choices + [PAD] * (options - len(choices))], np.int16),
+        np.array([len(choices)], np.int16),
+    )
+
+
+def stack(rows: list[Observations]) -> Observations:
+    return Observations(
+        *(np.concatenate([getattr(r, name) for r in rows]) for name in Observations.__annotations__)
+    )
+
+
+def random_rows(rng: np.random.Generator, count: int) -> Observations:
+    return stack(
+        [
+            row(
+                rng.choice(12, rng.integers(1, 7), replace=False).tolist(),
+                (12 + rng.choice(4, rng.integers(1, 5), replace=False)).tolist(),
+            )
+            for _ in range(count)
+        ]
+    )
+
+
+def memories(rng: np.random.Generator, agent: R3D2Agent, count: int) -> NDArray[np.float32]:
+    return rng.normal(size=(count, agent.memory_size)).astype(np.float32)
+
+
+def play(game: games.BatchedGame, moves: int) -> None:
+    """Moves at random, to where observations differ."""
+    rng = np.random.default_rng(5)
+    for _ in range(moves):
+        game.step((rng.random(game.num_games) * game.choice_counts).astype(np.int64))
+
+
+SETTINGS = [
+    {"players": 2},
+    {"players": 3, "preset": "very-small"},
+    {"players": 4, "preset": "small"},
+    {"players": 5},
+]
+
+
+@pytest.mark.usefixtures("exact")
+def test_one_set_of_weights_plays_every_setting(tmp_path: Path) -> None:
+    """Saved from two players, loaded by agents that only know of a setting of their own."""
+    first = games.batched("hanabi", 4, players=2)
+    teacher = R3D2Agent(SMALL, first.phrasebook, seed=1)
+    teacher.admit(first.fact_phrases, first.choice_phrases)
+    save_file(teacher.state_dict(), tmp_path / "weights.safetensors")
+    for options in SETTINGS:
+        game = games.batched("hanabi", 4, seed=2, **options)
+        play(game, 6)
+        pupil = R3D2Agent(SMALL, game.phrasebook, seed=2)
+        pupil.admit(game.fact_phrases, game.choice_phrases)
+        pupil.load(7, load_file(tmp_path / "weights.safetensors"))
+        assert pupil.version == 7
+        memory = memories(np.random.default_rng(0), pupil, 4)
+        choices, values, after = pupil.act(observe(game), memory)
+        assert values.shape == game.choices.shape
+        legal = np.arange(game.max_choices) < game.choice_counts[:, None]
+        assert np.isfinite(values[legal]).all()
+        assert (values[~legal] == -np.inf).all()
+        assert (choices == values.argmax(1)).all()
+        assert len(np.unique(values[0][legal[0]])) == game.choice_counts[0]
+        # The weights are all there is: whoever has them plays the same, whatever it met before.
+        _, expected, expected_after = teacher.act(observe(game), memory)
+        np.testing.assert_allclose(values[legal], expected[legal], atol=CLOSE)
+        np.testing.assert_allclose(after, expected_after, atol=CLOSE)
+
+
+def test_bfloat16_plays_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = R3D2Agent(SMALL, BOOK, seed=1)
+    if isinstance(agent.autocast(), contextlib.nullcontext):
+        pytest.skip("this processor has no bfloat16 units")
+    rng = np.random.default_rng(1)
+    rows, memory = random_rows(rng, 32), memories(rng, agent, 32)
+    _, fast, _ = agent.act(rows, memory)
+    monkeypatch.setattr(R3D2Agent, "autocast", lambda self: contextlib.nullcontext())
+    agent.forget()
+    _, full, _ = agent.act(rows, memory)
+    legal = np.isfinite(full)
+    assert (np.isfinite(fast) == legal).all()
+    error = np.abs(fast[legal] - full[legal])
+    assert error.mean() < 0.1 * full[legal].std()
+    assert error.max() > 0, "both ran in float32"
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("encoder", ["phrases", "paragraph"])
+def test_phrases_that_were_never_seen_get_a_score(encoder: str) -> None:
+    """Sentences that the phrasebook gains later, longer than all before and with new words."""
+    book = make_book(closed=False)
+    agent = R3D2Agent(R3D2Config(encoder=encoder, hidden=32, lstm_hidden=32, text_hidden=32), book)  # type: ignore[arg-type]
+    memory = np.zeros((1, agent.memory_size), np.float32)
+    _, known, _ = agent.act(row([0, 5], [12, 13]), memory)
+    choice = book.intern("I cautiously unscrew the chandelier from the ceiling of the great hall")
+    fact = book.intern("a chandelier hangs from the ceiling")
+    again = book.intern("I take the chandelier")
+    _, values, _ = agent.act(row([0, 5], [12, choice, 13, again]), memory)
+    assert np.isfinite(values).all()
+    assert len(np.unique(values)) == 4
+    # What was known is scored as before, but for the mean that all scores are centred on.
+    gap = known[0, 1] - known[0, 0]
+    assert values[0, 2] - values[0, 0] == pytest.approx(gap, abs=CLOSE)
+    _, other, _ = agent.act(row([0, fact], [12, choice, 13, again]), memory)
+    assert np.isfinite(other).all()
+    assert not np.allclose(other, values, atol=CLOSE)
+
+
+def test_a_phrasebook_may_start_empty() -> None:
+    book = Phrasebook(closed=False)
+    agent = R3D2Agent(SMALL, book)
+    ids = [book.intern("nothing has happened"), book.intern("I wait"), book.intern("I go")]
+    _, values, _ = agent.act(row(ids[:1], ids[1:]), np.zeros((1, agent.memory_size), np.float32))
+    assert np.isfinite(values[0, :2]).all()
+    assert values[0, 0] != values[0, 1]
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("encoder", ["phrases", "paragraph", "vector"])
+def test_rows_do_not_depend_on_their_batch(encoder: str) -> None:
+    agent = R3D2Agent(
+        R3D2Config(encoder=encoder, hidden=32, lstm_hidden=32, text_hidden=32, layers=2), BOOK
+    )  # type: ignore[arg-type]
+    rng = np.random.default_rng(2)
+    rows, memory = random_rows(rng, 12), memories(rng, agent, 12)
+    together = agent.act(rows, memory)
+    for i in range(12):
+        alone = agent.act(rows[i : i + 1], memory[i : i + 1])
+        assert alone[0][0] == together[0][i]
+        np.testing.assert_allclose(alone[1][0], together[1][i], atol=CLOSE)
+        np.testing.assert_allclose(alone[2][0], together[2][i], atol=CLOSE)
+    order = rng.permutation(12)
+    moved = agent.act(rows[order], memory[order])
+    np.testing.assert_allclose(moved[1], together[1][order], atol=CLOSE)
+
+
+@pytest.mark.usefixtures("exact")
+def test_facts_are_a_set() -> None:
+    """Their order does not matter, and what a row holds beyond its count is not there."""
+    agent = R3D2Agent(SMALL, BOOK)
+    memory = memories(np.random.default_rng(3), agent, 1)
+    expected = agent.act(row([3, 8, 1, 10], [12, 15]), memory)
+    for facts in ([10, 1, 8, 3], [8, 3, 10, 1]):
+        moved = agent.act(row(facts, [12, 15]), memory)
+        np.testing.assert_array_equal(moved[1], expected[1])
+        np.testing.assert_array_equal(moved[2], expected[2])
+    wide = agent.act(row([3, 8, 1, 10], [12, 15], width=40, options=9), memory)
+    np.testing.assert_allclose(wide[1][:, :4], expected[1], atol=CLOSE)
+    assert (wide[1][:, 2:] == -np.inf).all()
+    left_over = row([3, 8, 1, 10], [12, 15])
+    left_over.facts[0, 4:] = 6
+    left_over.choices[0, 2:] = 13
+    np.testing.assert_array_equal(agent.act(left_over, memory)[1], expected[1])
+    fewer = agent.act(row([3, 8, 1], [12, 15]), memory)
+    assert not np.allclose(fewer[1][0, :2], expected[1][0, :2], atol=CLOSE)
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("encoder", ["phrases", "vector"])
+def test_choices_carry_their_values_along(encoder: str) -> None:
+    """Permuted choices have permuted values; which one is taken does not change."""
+    agent = R3D2Agent(R3D2Config(encoder=encoder, hidden=32, lstm_hidden=32, text_hidden=32), BOOK)  # type: ignore[arg-type]
+    rng = np.random.default_rng(4)
+    memory = memories(rng, agent, 1)
+    choices = np.array([12, 13, 14, 15])
+    taken, values, _ = agent.act(row([0, 4], choices.tolist()), memory)
+    for _ in range(5):
+        order = rng.permutation(4)
+        moved_taken, moved, _ = agent.act(row([0, 4], choices[order].tolist()), memory)
+        np.testing.assert_allclose(moved[0], values[0][order], atol=CLOSE)
+        assert choices[order][moved_taken[0]] == choices[taken[0]]
+
+
+@pytest.mark.usefixtures("exact")
+def test_phrases_that_were_met_late_change_nothing() -> None:
+    """The place of a phrase in the tables is no part of what it means."""
+    rng = np.random.default_rng(5)
+    rows = random_rows(rng, 20)
+    told, surprised = R3D2Agent(SMALL, BOOK, seed=3), R3D2Agent(SMALL, BOOK, seed=3)
+    told.admit(FACTS, CHOICES)
+    memory = memories(rng, told, 20)
+    expected = told.act(rows, memory)
+    for i in range(20):
+        values = surprised.act(rows[i : i + 1], memory[i : i + 1])[1]
+        np.testing.assert_allclose(values[0], expected[1][i], atol=CLOSE)
+    assert surprised.facts.ids.tolist() != told.facts.ids.tolist()
+    assert surprised.meet(rows.facts, rows.choices) is False
+
+
+def test_the_seed_decides_the_weights() -> None:
+    state = torch.random.get_rng_state()
+    one, same, other = (R3D2Agent(SMALL, BOOK, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), state), "the global generator was used"
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["network.query.weight"], other["network.query.weight"])
+    assert not torch.equal(one["reader.bert.words"], other["reader.bert.words"])
+
+
+def test_the_tables_follow_the_weights() -> None:
+    agent, other = R3D2Agent(SMALL, BOOK, seed=1), R3D2Agent(SMALL, BOOK, seed=2)
+    rows, memory = row([0, 1], [12, 13]), np.zeros((1, agent.memory_size), np.float32)
+    before, wanted = agent.act(rows, memory)[1], other.act(rows, memory)[1]
+    assert not np.array_equal(before, wanted)
+    agent.load(3, {name: tensor.numpy() for name, tensor in other.state_dict().items()})
+    np.testing.assert_array_equal(agent.act(rows, memory)[1], wanted)
+    # The weights were copied: the other may go on learning.
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.5)
+    other.forget()
+    np.testing.assert_array_equal(agent.act(rows, memory)[1], wanted)
+    assert not np.array_equal(other.act(rows, memory)[1], wanted)
+
+
+def test_a_copy_shares_the_phrasebook_and_nothing_else() -> None:
+    book = make_book(closed=False)
+    agent = R3D2Agent(SMALL, book)
+    rows, memory = row([0, 1], [12, 13]), np.zeros((1, agent.memory_size), np.float32)
+    values = agent.act(rows, memory)[1]
+    other = copy.deepcopy(agent)
+    assert other.phrasebook is book
+    new = book.intern("I sing")
+    assert np.isfinite(other.act(row([0, 1], [12, new]), memory)[1][0, :2]).all()
+    assert new not in agent.choices.ids
+    with torch.no_grad():
+        other.network.value.bias += 1
+    np.testing.assert_array_equal(agent.act(rows, memory)[1], values)
+
+
+def test_what_came_over_a_wire_is_read_only() -> None:
+    agent = R3D2Agent(SMALL, BOOK)
+    rows, memory = row([0, 1], [12, 13]), np.ones((1, agent.memory_size), np.float32)
+    expected = agent.act(rows, memory)[1]
+    for array in (rows.facts, rows.fact_counts, rows.choices, rows.choice_counts, memory):
+        array.flags.writeable = False
+    weights = {name: tensor.numpy().copy() for name, tensor in agent.state_dict().items()}
+    for array in weights.values():
+        array.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        agent.load(1, weights)
+        np.testing.assert_array_equal(agent.act(rows, memory)[1], expected)
+
+
+@pytest.mark.parametrize(
+    ("saved", "mine"),
+    [(SMALL, R3D2Config(hidden=64, lstm_hidden=32, text_hidden=32)), (SMALL, None)],
+)
+def test_weights_that_do_not_fit_are_refused_in_one_line(
+    saved: R3D2Config, mine: R3D2Config | None
+) -> None:
+    weights = R3D2Agent(saved, BOOK).state_dict()
+    agent = R3D2Agent(mine or saved, BOOK)
+    if mine is None:
+        del weights["network.value.bias"]
+    with pytest.raises(ValueError, match="do not fit") as caught:
+        agent.load(1, weights)
+    assert "\n" not in str(caught.value)
+    assert "network" in str(caught.value)
+    assert agent.version == 0
+
+
+def test_a_free_embedding_cannot_meet_a_new_phrase() -> None:
+    book = make_book(closed=False)
+    agent = R3D2Agent(R3D2Config(encoder="vector", hidden=32, lstm_hidden=32, text_hidden=32), book)
+    memory = np.zeros((1, agent.memory_size), np.float32)
+    assert np.isfinite(agent.act(row([0], [12, 13]), memory)[1][0, :2]).all()
+    new = book.intern("I sing")
+    with pytest.raises(ValueError, match="encoder=phrases"):
+        agent.act(row([0], [12, new]), memory)
+
+
+@pytest.mark.usefixtures("exact")
+def test_a_paragraph_holds_the_facts_in_the_order_they_are_told() -> None:
+    agent = R3D2Agent(
+        R3D2Config(encoder="paragraph", hidden=32, lstm_hidden=32, text_hidden=32), BOOK
+    )
+    tokens = agent.inputs(np.array([3, 8, 1], np.int16), np.array([0, 2]), np.array([2, 1]))  # type: ignore[arg-type]
+    tokenizer = agent.reader.tokenizer  # type: ignore[union-attr]
+    said = [[tokenizer.vocabulary[i] for i in tokens_row if i] for tokens_row in tokens.tolist()]
+    assert said[0] == ["[CLS]", *BOOK[3].split(), *BOOK[8].split(), "[SEP]"]
+    assert said[1] == ["[CLS]", *BOOK[1].split(), "[SEP]"]
+
+
+def test_paragraphs_of_five_players_can_be_read() -> None:
+    game = games.batched("hanabi", 2, players=5)
+    play(game, 60)
+    agent = R3D2Agent(
+        R3D2Config(encoder="paragraph", hidden=32, lstm_hidden=32, text_hidden=32), game.phrasebook
+    )
+    memory = np.zeros((2, agent.memory_size), np.float32)
+    _, values, _ = agent.act(observe(game), memory)
+    assert np.isfinite(values[np.arange(game.max_choices) < game.choice_counts[:, None]]).all()
+    assert len(agent.facts.ids) < 200, "facts need no table in whole paragraphs"
+
+
+def test_labels_of_all_settings_have_a_row() -> None:
+    """Four players hold four cards each and two hold five: the larger answer sheet serves both."""
+    book = games.batched("hanabi", 1, players=2).phrasebook
+    for order in ((2, 5), (5, 2)):
+        agent = R3D2Agent(
+            R3D2Config(hidden=32, lstm_hidden=32, text_hidden=32, own_hand=True), book
+        )
+        for players in order:
+            game = games.batched("hanabi", 1, players=players)
+            agent.admit(game.fact_phrases, game.choice_phrases, game.label_phrases)
+        assert agent.labels.shape == (5, 25)
+        tables = agent.tables(agent.embed())
+        assert tables.labels.shape == (5, 25, 32)
+        assert book[int(agent.labels[4, 0])] == "my card 5 is red one"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden": 0}, "agent.hidden must be at least 1, got 0"),
+        ({"text_hidden": 40}, "multiple of 32"),
+        ({"encoder": "vector", "tuning": "frozen"}, "reads no text"),
+        ({"tuning": "lora"}, "needs pretrained weights"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        R3D2Config(**options)  # type: ignore[arg-type]

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import json
+import os
+import socket as plain
+import time
+
+import numpy as np
+import pytest
+import zmq
+
+from tests.transport.parts import Thread, client, double, pool, rows
+from transport import sockets, wire
+from transport.broker import Broker, BrokerConfig
+from transport.client import Client, ClientConfig
+from transport.keys import ClientKeys, load_client_keys, load_server_keys, make_keys
+from transport.schedules import Batch
+from transport.sockets import Bounds, find_endpoint, is_local
+from transport.worker import Worker, WorkerConfig
+
+
+@pytest.fixture
+def context():
+    context = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("ipc:///tmp/x", True),
+        ("inproc://x", True),
+        ("tcp://127.0.0.1:5555", True),
+        ("tcp://127.3.2.1:*", True),
+        ("tcp://localhost:1", True),
+        ("tcp://[::1]:5555", True),
+        ("tcp://0.0.0.0:5555", False),
+        ("tcp://*:5555", False),
+        ("tcp://192.168.1.2:5555", False),
+        ("tcp://[::]:5555", False),
+        ("tcp://localhost.example.org:1", False),
+        ("tcp://eth0:5555", False),
+    ],
+)
+def test_what_is_local(address, local):
+    assert is_local(address) is local
+
+
+@pytest.mark.parametrize("address", ["tcp://0.0.0.0:0", "tcp://*:*", "tcp://[::]:*"])
+def test_an_address_that_others_can_reach_needs_keys(context, tmp_path, address):
+    socket = sockets.new_socket(context, zmq.ROUTER)
+    with pytest.raises(ValueError, match="needs keys.*troupe keys"):
+        sockets.bind(socket, address, run_dir=tmp_path, role="pool")
+    with pytest.raises(ValueError, match="needs keys"):
+        sockets.connect(socket, "tcp://10.0.0.1:5555")
+
+
+@pytest.mark.parametrize(
+    "address", ["5555", "tcp:/x", "udp://127.0.0.1:1", "tcp://127.0.0.1:99999", "tcp://x"]
+)
+def test_what_is_no_address_is_refused_by_name(context, tmp_path, address):
+    socket = sockets.new_socket(context, zmq.ROUTER)
+    with pytest.raises(ValueError, match=address):
+        sockets.bind(socket, address, run_dir=tmp_path, role="pool")
+
+
+@pytest.mark.parametrize("address", ["ipc", "tcp"])
+def test_listeners_are_found_in_the_run_directory(context, tmp_path, address):
+    listener = sockets.new_socket(context, zmq.ROUTER)
+    endpoint = sockets.bind(listener, address, run_dir=tmp_path, role="pool")
+    assert find_endpoint(tmp_path, "pool") == endpoint
+    assert json.loads((tmp_path / "endpoints" / "pool.json").read_text())["pid"] == os.getpid()
+    assert not endpoint.endswith(("*", ":0"))
+    sockets.remove_ipc_folder(tmp_path)
+
+
+def test_a_listener_that_nobody_started_is_missed_by_name(tmp_path):
+    with pytest.raises(ValueError, match=r"no pool is published under .* is it running\?"):
+        find_endpoint(tmp_path, "pool", timeout=0.05)
+
+
+def test_a_restarted_listener_takes_its_port_again(tmp_path):
+    endpoints = []
+    for _ in range(3):
+        with zmq.Context() as context, sockets.new_socket(context, zmq.ROUTER) as listener:
+            endpoints.append(sockets.bind(listener, "tcp", run_dir=tmp_path, role="pool"))
+            with sockets.new_socket(context, zmq.ROUTER) as other:  # Not while it is in use.
+                assert endpoints[-1] != sockets.bind(other, "tcp", run_dir=tmp_path, role="other")
+    assert len(set(endpoints)) == 1
+
+
+def test_socket_files_lie_in_a_private_folder_that_goes_with_the_run(context, tmp_path):
+    socket = sockets.new_socket(context, zmq.ROUTER)
+    endpoint = sockets.bind(socket, "ipc", run_dir=tmp_path / ("deep" * 40), role="pool")
+    folder = sockets.ipc_folder(tmp_path / ("deep" * 40))
+    assert folder.stat().st_mode & 0o077 == 0
+    assert endpoint == f"ipc://{folder}/pool"
+    sockets.remove_ipc_folder(tmp_path / ("deep" * 40))
+    assert not folder.exists()
+
+
+def test_a_folder_that_others_may_enter_is_not_trusted(tmp_path):
+    folder = sockets.ipc_folder(tmp_path)
+    folder.chmod(0o755)
+    with pytest.raises(ValueError, match="others may enter"):
+        sockets.ipc_folder(tmp_path)
+    sockets.remove_ipc_folder(tmp_path)
+
+
+def test_closing_waits_for_nobody(context):
+    socket = sockets.new_socket(context, zmq.DEALER)
+    socket.immediate = False
+    sockets.connect(socket, "tcp://127.0.0.1:1")
+    sockets.send(socket, [b"never delivered"])
+    started = time.monotonic()
+    socket.close()
+    context.term()
+    assert time.monotonic() - started < 2
+
+
+def test_queues_are_bounded(context, tmp_path):
+    bounds = Bounds(messages=5)
+    listener = sockets.new_socket(context, zmq.ROUTER, bounds=bounds)
+    endpoint = sockets.bind(listener, "tcp", run_dir=tmp_path, role="pool")
+    sender = sockets.new_socket(context, zmq.DEALER, bounds=bounds)
+    sockets.connect(sender, endpoint)
+    assert sender.poll(5000, zmq.POLLOUT)
+    big = bytes(1 << 20)
+    with pytest.raises(zmq.Again):
+        for _ in range(100):
+            sockets.send(sender, [big], flags=zmq.NOBLOCK)
+            time.sleep(0.001)
+
+
+@pytest.mark.parametrize("bounds", [{"messages": 0}, {"frame": 0}, {"heartbeat": 5.0}])
+def test_bad_bounds_are_refused(bounds):
+    with pytest.raises(ValueError, match="bounds need|heartbeat"):
+        Bounds(**bounds)
+
+
+# Keys
+
+
+def test_keys_are_for_their_owner_alone(tmp_path):
+    written = make_keys(tmp_path, ["alice", "bob-2"])
+    assert [file.name for file in written] == ["server.json", "alice.json", "bob-2.json"]
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in written)
+    server, alice = load_server_keys(tmp_path), load_client_keys(written[1])
+    assert alice.server == server.public
+    assert alice.public in server.clients
+    assert len(server.clients) == 2
+    assert alice.secret.decode() not in repr(alice)
+    assert server.secret.decode() not in repr(server)
+
+
+def test_more_clients_join_the_same_server(tmp_path):
+    make_keys(tmp_path, ["alice"])
+    before = load_server_keys(tmp_path)
+    make_keys(tmp_path, ["bob"])
+    after = load_server_keys(tmp_path)
+    assert after.public == before.public
+    assert before.clients < after.clients
+
+
+def test_keys_are_not_overwritten(tmp_path):
+    make_keys(tmp_path, ["alice"])
+    with pytest.raises(ValueError, match="exists: delete it first"):
+        make_keys(tmp_path, ["bob", "alice"])
+    assert not (tmp_path / "clients" / "bob.json").exists()
+
+
+@pytest.mark.parametrize("name", ["../alice", "", "a/b", "a b", "."])
+def test_names_that_are_no_names_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="client name"):
+        make_keys(tmp_path, [name])
+
+
+def test_keys_that_others_can_read_are_refused(tmp_path):
+    file = make_keys(tmp_path, ["alice"])[1]
+    file.chmod(0o644)
+    with pytest.raises(ValueError, match="chmod 600"):
+        load_client_keys(file)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"public": 1}', '{"public": "short"}'])
+def test_files_that_hold_no_keys_are_refused(tmp_path, content):
+    file = tmp_path / "alice.json"
+    file.write_text(content)
+    file.chmod(0o600)
+    with pytest.raises(ValueError, match=r"alice\.json"):
+        load_client_keys(file)
+    with pytest.raises(ValueError, match="make them with"):
+        load_client_keys(tmp_path / "missing.json")
+
+
+@pytest.fixture
+def keyed_pool(tmp_path):
+    """A pool that is bound to every interface."""
+    files = make_keys(tmp_path / "keys", ["worker", "alice"])
+    server = load_server_keys(tmp_path / "keys")
+    everywhere = {"address": "tcp://0.0.0.0:*", "workers_address": "tcp://0.0.0.0:*"}
+    broker = Thread(lambda: Broker(Batch(), BrokerConfig(tmp_path, **everywhere), server))
+    keys = load_client_keys(files[1])
+    worker = Thread(lambda: Worker(double, WorkerConfig(tmp_path), keys=keys))
+    yield broker, load_client_keys(files[2])
+    worker.stop()
+    broker.stop()
+
+
+def test_known_clients_come_in(keyed_pool, tmp_path):
+    _, alice = keyed_pool
+    with client(tmp_path, keys=alice) as caller:
+        assert caller.call(rows(1)).tensors["y"] == 2
+
+
+def stranger(alice):
+    public, secret = zmq.curve_keypair()
+    return ClientKeys(public, secret, alice.server)
+
+
+def wrong_server(alice):
+    return ClientKeys(alice.public, alice.secret, zmq.curve_keypair()[0])
+
+
+@pytest.mark.parametrize("keys", [lambda alice: None, stranger, wrong_server])
+def test_others_stay_outside_and_disturb_nobody(keyed_pool, tmp_path, keys):
+    broker, alice = keyed_pool
+    endpoint = find_endpoint(tmp_path, "pool")
+    with (
+        Client(endpoint, keys=keys(alice), config=ClientConfig(timeout=0.5)) as outsider,
+        client(tmp_path, keys=alice) as caller,
+    ):
+        with pytest.raises(TimeoutError):
+            outsider.call(rows(1))
+        assert caller.call(rows(1)).tensors["y"] == 2
+        if keys is stranger:
+            assert broker.part.stats()["door_unknown_key"] >= 1
+    assert broker.part.pool.ledger.counts["opened"] == 1
+
+
+# Peers that do not play by the rules
+
+
+def test_an_oversized_frame_is_cut_off(tmp_path, context):
+    bounds = Bounds(frame=100_000)
+    with pool(tmp_path, broker={"bounds": bounds}), client(tmp_path, retry=0.5) as caller:
+        fool = sockets.new_socket(context, zmq.DEALER)
+        sockets.connect(fool, find_endpoint(tmp_path, "pool"))
+        assert fool.poll(5000, zmq.POLLOUT)
+        sockets.send(fool, [bytes(1 << 20)])
+        for number in range(5):
+            assert caller.call(rows(number)).tensors["y"] == 2 * number
+
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48)
+READY = b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_half_sent_messages_and_slow_senders_hold_nobody_up(tmp_path, ready):
+    """Raw TCP: a handshake that stops half-way, and a message that comes byte by byte."""
+    bounds = Bounds(handshake=0.5, silence=0.6)
+    broker = {"address": "tcp", "bounds": bounds}
+    with pool(tmp_path, broker=broker) as (thread, _), client(tmp_path, retry=0.5) as caller:
+        caller.call(rows(0))
+        host, port = find_endpoint(tmp_path, "pool").removeprefix("tcp://").split(":")
+        with plain.create_connection((host, int(port))) as slow:
+            slow.sendall(GREETING)
+            if ready:
+                slow.sendall(READY)
+            slow.settimeout(0.0)
+            # A large frame is announced; a few bytes of it come, one by one.
+            announced = b"\x02" + (1 << 20).to_bytes(8, "big")
+            cut_off = False
+            deadline = time.monotonic() + 30
+            for byte in announced + b"x" * 10_000:
+                try:
+                    slow.sendall(bytes([byte]))
+                    while received := slow.recv(1000):
+                        pass
+                    cut_off = received == b""
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    cut_off = True
+                if cut_off or time.monotonic() > deadline:
+                    break
+                time.sleep(0.02)
+                if byte == ord("x"):
+                    assert caller.call(rows(3)).tensors["y"] == 6
+            assert cut_off
+        assert thread.part.pool.ledger.balance() == 0
+
+
+def test_arrays_that_were_received_may_outlive_the_socket(tmp_path):
+    with pool(tmp_path), client(tmp_path) as caller:
+        large = np.arange(100_000.0).reshape(-1, 1)
+        kept = caller.call({"x": large}).tensors["y"]
+    np.testing.assert_array_equal(kept, 2 * large)
+    assert wire.decode(wire.encode(wire.Header(wire.Kind.REPLY), {"kept": kept}))
