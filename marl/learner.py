@@ -181,8 +181,11 @@ class Learner:
         keep = min(self.config.average, self.updates / (self.updates + 100.0))
         for mean, new in zip(self.average.parameters(), self.agent.parameters(), strict=True):
             mean.lerp_(new.detach(), 1 - keep)
+
+    def averaged(self) -> R3D2Agent:
+        """The agent with the running mean of the weights, which plays better than the newest."""
         self.average.calibrate()
-        self.average.forget()
+        return self.average
 
     def state(self) -> dict[str, Any]:
         """Weights, target, running mean, optimisers, collected text gradients and counters."""
@@ -190,7 +193,7 @@ class Learner:
             "updates": self.updates,
             "agent": self.agent.state_dict(),
             "target": self.target.state_dict(),
-            "average": self.average.state_dict(),
+            "average": self.averaged().state_dict(),
             "optimiser": _optimiser_state(self.optimiser),
             "text_optimiser": _optimiser_state(self.text_optimiser),
             "text_gradient": self._leaf.grad,

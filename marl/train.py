@@ -134,9 +134,10 @@ class SerialRun:
 
     def evaluate(self, games_each: int, seed: int = EVALUATION_SEED) -> dict[int, Evaluation]:
         """Greedy play of the running mean of the weights, for every number of players."""
+        average = self.learner.averaged()
         return {
             players: evaluate(
-                self.learner.average,
+                average,
                 lambda n, s, players=players: games.batched(  # type: ignore[misc]
                     self.config.game, n, s, players=players, preset=self.config.variant
                 ),
@@ -235,6 +236,11 @@ def train(
     store = CheckpointStore(run_dir / "checkpoints", keep=config.keep_checkpoints)
     if not resume:
         _refuse_second(run_dir)
+    elif load_config(run_dir) != config:
+        raise ValueError(
+            f"the run in {run_dir} was started with another configuration than it is to be "
+            f"continued with: resume with what its {CONFIG_FILE} says"
+        )
     run = SerialRun(config, device)
     resumed = _restore(run, store) if resume else None
     if not resume:
@@ -308,7 +314,8 @@ def _write_config(config: TrainConfig, run_dir: Path) -> None:
 
 def _restore(run: SerialRun, store: CheckpointStore) -> int:
     """Loads the newest checkpoint and returns its step; 0 where the run has none yet."""
-    if store.latest() is not None:
+    # Only where nothing was ever saved; damaged checkpoints are an error, not a fresh start.
+    with contextlib.suppress(FileNotFoundError):
         run.load_state(unflatten(*store.load()))
     return run.learner.updates
 

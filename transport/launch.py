@@ -201,7 +201,7 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 env={
                     **os.environ,
-                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                    "PYTHONPATH": path,
                     **role.environment,
                 },
                 # A Ctrl-C at the terminal is the parent's to pass on, in order.

@@ -82,15 +82,16 @@ def simulate(
     pool = Pool(schedule, PoolConfig(lease=math.inf, silence=math.inf, max_client=1 << 30))
     for worker in range(workers):
         pool.join(b"%d" % worker, 0.0)
-    freshness, arrived = Freshness(), []
+    freshness = Freshness()
+    arrived: list[tuple[int, int]] = []
     busy: list[tuple[float, int, bytes]] = []  # until, epoch, worker
     frame, now = 0, 0.0
     while frame < frames + warm_up:
         tick = frame / rate
         now = max(now, min(tick, pool.wakeup(now), busy[0][0] if busy else math.inf))
         while busy and busy[0][0] <= now:
-            _, epoch, worker = heapq.heappop(busy)
-            pool.answer(worker, epoch, [(Kind.REPLY, None)], now)
+            _, epoch, name = heapq.heappop(busy)
+            pool.answer(name, epoch, [(Kind.REPLY, None)], now)
         pool.advance(now)
         if now >= tick:
             _take(pool, freshness, arrived, now)
@@ -99,12 +100,12 @@ def simulate(
                     freshness.counts["late"] += 1
             arrived.clear()
             popped = playout.pop(frame)
-            seen = None if popped is None else popped[0]
+            shown = None if popped is None else popped[0]
             if frame == warm_up:
                 freshness = Freshness()
-            freshness.played(frame, seen)
+            freshness.played(frame, shown)
             if play is not None:
-                play(frame, seen)
+                play(frame, shown)
             request = Request(b"world", frame, playout.due(frame), frame, arrived=now)
             freshness.counts["asked"] += 1
             pool.submit(request, now)

@@ -129,7 +129,8 @@ def test_bfloat16_plays_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     legal = np.isfinite(full)
     assert (np.isfinite(fast) == legal).all()
     error = np.abs(fast[legal] - full[legal])
-    assert error.mean() < 0.1 * full[legal].std()
+    # Nothing that matters may drown in rounding.
+    assert error.mean() < 0.03 * full[legal].std()
     assert error.max() > 0, "both ran in float32"
 
 

@@ -249,7 +249,8 @@ def test_damaged_messages_are_counted_and_honest_traffic_goes_on(tmp_path):
 
 def test_an_answer_to_something_else_is_refused(tmp_path):
     """A worker cannot answer, in a client's name, what it was not asked."""
-    broker = Thread(lambda: Broker(Batch(), BrokerConfig(tmp_path)))
+    config = BrokerConfig(tmp_path, pool=PoolConfig(silence=60))
+    broker = Thread(lambda: Broker(Batch(), config))
     context = zmq.Context()
     liar = sockets.new_socket(context, zmq.DEALER, identity=b"liar")
     sockets.connect(liar, find_endpoint(tmp_path, "pool-workers"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket as plain
@@ -50,7 +51,7 @@ def test_what_is_local(address, local):
 @pytest.mark.parametrize("address", ["tcp://0.0.0.0:0", "tcp://*:*", "tcp://[::]:*"])
 def test_an_address_that_others_can_reach_needs_keys(context, tmp_path, address):
     socket = sockets.new_socket(context, zmq.ROUTER)
-    with pytest.raises(ValueError, match="needs keys.*troupe keys"):
+    with pytest.raises(ValueError, match=r"needs keys.*troupe keys"):
         sockets.bind(socket, address, run_dir=tmp_path, role="pool")
     with pytest.raises(ValueError, match="needs keys"):
         sockets.connect(socket, "tcp://10.0.0.1:5555")
@@ -127,15 +128,18 @@ def test_queues_are_bounded(context, tmp_path):
     sockets.connect(sender, endpoint)
     assert sender.poll(5000, zmq.POLLOUT)
     big = bytes(1 << 20)
-    with pytest.raises(zmq.Again):
+    sent = 0
+    with contextlib.suppress(zmq.Again):
         for _ in range(100):
             sockets.send(sender, [big], flags=zmq.NOBLOCK)
+            sent += 1
             time.sleep(0.001)
+    assert sent < 50  # Twice five, and what the kernel holds.
 
 
 @pytest.mark.parametrize("bounds", [{"messages": 0}, {"frame": 0}, {"heartbeat": 5.0}])
 def test_bad_bounds_are_refused(bounds):
-    with pytest.raises(ValueError, match="bounds need|heartbeat"):
+    with pytest.raises(ValueError, match=r"bounds need|heartbeat"):
         Bounds(**bounds)
 
 

@@ -11,7 +11,7 @@ from tests.transport.fuzz import honest_messages, mutated, sealed
 from transport import wire
 from transport.wire import Header, Kind, Limits, WireError, decode, encode, encode_nested
 
-DTYPES = "b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split()
+DTYPES = ["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 
 
 def received(frames):

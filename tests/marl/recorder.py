@@ -1,0 +1,158 @@
+"""What an actor must hand over, written down in plain Python while it plays.
+
+``SpyGame`` and ``SpyPolicy`` stand between an actor and its game and policy and note everything
+that passes, knowing nothing of tracks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.core import Observations
+from games.core import BatchedGame, Step
+from marl.core import Policy
+from marl.episodes import Episodes
+
+
+@dataclass
+class Turn:
+    """One own turn of one seat."""
+
+    facts: list[int]
+    choices: list[int]
+    action: int
+    labels: list[int]
+    memory: NDArray[np.float32]
+    values: NDArray[np.float32]
+    version: int
+    reward: float = 0.0
+
+
+@dataclass
+class Sequence:
+    """One seat's turns, whole or cut."""
+
+    turns: list[Turn]
+    terminal: bool
+
+
+@dataclass
+class Journal:
+    """What happened in all games, in the order in which an actor must hand it over."""
+
+    overlap: int
+    room: int
+    label_size: int
+    turns: dict[tuple[int, int], list[Turn]] = field(default_factory=dict)
+    done: list[Sequence] = field(default_factory=list)
+
+
+class SpyPolicy:
+    """Acts as another policy does, and remembers its last call."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy, self.memory_size, self.version = policy, policy.memory_size, policy.version
+        self.seen: list[tuple[NDArray[Any], NDArray[Any]]] = []
+
+    def act(
+        self, observations: Observations, memory: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        assert set(vars(observations)) == {"facts", "fact_counts", "choices", "choice_counts"}
+        choices, values, after = self.policy.act(observations, memory)
+        self.seen.append((memory.copy(), values.copy()))
+        return choices, values, after
+
+
+class SpyGame:
+    """A game that writes a journal of every step; otherwise the game itself."""
+
+    def __init__(self, game: BatchedGame, policy: SpyPolicy, journal: Journal) -> None:
+        self.game, self.policy, self.journal = game, policy, journal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.game, name)
+
+    def step(self, move_index: NDArray[Any]) -> Step:
+        game, journal = self.game, self.journal
+        memory, values = self.policy.seen[-1]
+        cut = []
+        for g in range(game.num_games):
+            turns = journal.turns.setdefault((g, int(game.seat[g])), [])
+            if len(turns) == journal.room:
+                cut.append(Sequence(list(turns), False))
+                del turns[: journal.room - 1 - journal.overlap]
+            labels = [int(label) for label in game.labels[g][: journal.label_size]]
+            labels += [-1] * (journal.label_size - len(labels))
+            turns.append(
+                Turn(
+                    game.facts[g, : game.fact_counts[g]].tolist(),
+                    game.choices[g, : game.choice_counts[g]].tolist(),
+                    int(move_index[g]),
+                    labels,
+                    memory[g],
+                    values[g],
+                    self.policy.version,
+                )
+            )
+        step = game.step(move_index)
+        journal.done += cut
+        for g in range(game.num_games):
+            for seat in range(game.num_players):
+                if turns := journal.turns.get((g, seat)):
+                    turns[-1].reward += float(step.rewards[g])
+        for ended, terminal in ((step.terminated, True), (step.truncated, False)):
+            for g in np.flatnonzero(ended):
+                for seat in range(game.num_players):
+                    turns = journal.turns.pop((int(g), seat), [])
+                    # Where a sequence was cut off, the last turn has no return of its own.
+                    if len(turns) > (0 if terminal else 1):
+                        journal.done.append(Sequence(turns, terminal))
+        return step
+
+
+def sequences(batches: list[Episodes]) -> Iterator[tuple[Sequence, int]]:
+    """Takes inserted batches apart: each sequence and the setting it is tagged with."""
+    for batch in batches:
+        step = fact = choice = 0
+        for e, length in enumerate(batch.lengths.tolist()):
+            turns = []
+            for t in range(step, step + length):
+                facts, choices = int(batch.fact_counts[t]), int(batch.choice_counts[t])
+                turns.append(
+                    Turn(
+                        batch.facts[fact : fact + facts].tolist(),
+                        batch.choices[choice : choice + choices].tolist(),
+                        int(batch.actions[t]),
+                        batch.labels[t].tolist(),
+                        batch.memory[e],
+                        np.zeros(0, np.float32),
+                        int(batch.version[e]),
+                        float(batch.rewards[t]),
+                    )
+                )
+                fact, choice = fact + facts, choice + choices
+            step += length
+            yield Sequence(turns, bool(batch.terminal[e])), int(batch.setting[e])
+        assert step == batch.steps
+        assert fact == len(batch.facts)
+        assert choice == len(batch.choices)
+
+
+def assert_recorded(journal: Journal, batches: list[Episodes], setting: int) -> None:
+    """Everything that was handed over is in the journal, and the other way round, in order."""
+    found = list(sequences(batches))
+    assert len(found) == len(journal.done)
+    for (sequence, tag), wanted in zip(found, journal.done, strict=True):
+        assert tag == setting
+        assert sequence.terminal == wanted.terminal
+        assert len(sequence.turns) == len(wanted.turns)
+        for turn, other in zip(sequence.turns, wanted.turns, strict=True):
+            for name in ("facts", "choices", "action", "labels", "reward"):
+                assert getattr(turn, name) == getattr(other, name), name
+        np.testing.assert_array_equal(sequence.turns[0].memory, wanted.turns[0].memory)
+        assert sequence.turns[0].version == wanted.turns[0].version

@@ -1,0 +1,276 @@
+"""Whole runs: the same bits every time, also after being killed.
+
+Run as a script this file trains in processes of its own, which it kills or interrupts: it has one
+thread, so that it can fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from agents.r3d2.config import R3D2Config
+from marl.checkpoint import CheckpointStore
+from marl.config import ActorConfig, TrainConfig
+from marl.learner import LearnerConfig
+from marl.replay import ReplayConfig
+from marl.state import flatten, unflatten
+from marl.train import CONFIG_FILE, SerialRun, load_config, train
+
+# Everything that has a state takes part: two settings, renamed colours, answer sheets of two sizes,
+# cut sequences, evictions, and intervals that do not divide each other.
+CONFIG = TrainConfig(
+    players="3-4",
+    variant="full",
+    warm_up=12,
+    samples_per_insert=6.0,
+    evaluate_interval=7,
+    evaluate_games=3,
+    agent=R3D2Config(hidden=32, lstm_hidden=32, text_hidden=32, own_hand=True),
+    actor=ActorConfig(num_games=8, epsilon=0.5, other_play=True),
+    replay=ReplayConfig(capacity=40, capacity_bytes=1 << 19, max_length=8, balanced=True),
+    learner=LearnerConfig(
+        batch=8, burn_in=2, refresh_interval=3, target_interval=5, publish_interval=4
+    ),
+)
+UPDATES, KILLS = 50, 4
+
+
+def assert_same(one: tuple[Any, Any], two: tuple[Any, Any]) -> None:
+    """Two flat states, bit for bit."""
+    assert one[1] == two[1]
+    assert one[0].keys() == two[0].keys()
+    for path, tensor in one[0].items():
+        ours, theirs = np.asarray(tensor), np.asarray(two[0][path])
+        assert ours.dtype == theirs.dtype, path
+        assert ours.shape == theirs.shape, path
+        assert ours.tobytes() == theirs.tobytes(), path
+
+
+def run(config: TrainConfig, updates: int) -> tuple[SerialRun, list[dict[str, float]]]:
+    """A run in this process, without files."""
+    serial, metrics = SerialRun(config), []
+    original = serial.learner.update
+
+    def update() -> dict[str, float]:
+        metrics.append(original())
+        return metrics[-1]
+
+    serial.learner.update = update  # type: ignore[method-assign]
+    while serial.learner.updates < updates:
+        serial.step()
+    return serial, metrics
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    """Weights, replay, games, generators, and every metric of every update."""
+    (one, ours), (two, theirs) = run(CONFIG, 20), run(CONFIG, 20)
+    assert ours == theirs
+    assert one.replay.evicted > 0
+    assert any(metrics["steps"] != ours[0]["steps"] for metrics in ours)
+    assert_same(flatten(one.state()), flatten(two.state()))
+    other, _ = run(replace(CONFIG, seed=2), 1)
+    for name in ("replay/tail", "actors/0/game/deck", "learner/agent/network.query.weight"):
+        assert not np.array_equal(flatten(one.state())[0][name], flatten(other.state())[0][name])
+
+
+def test_watching_changes_nothing() -> None:
+    """Evaluations and metrics come when the clock says; what is learned does not depend on them."""
+    (one, _), two = run(CONFIG, 12), SerialRun(CONFIG)
+    while two.learner.updates < 12:
+        two.step()
+        two.evaluation_metrics()
+        two.state()
+    assert_same(flatten(one.state()), flatten(two.state()))
+
+
+def test_settings_are_balanced_by_their_moves() -> None:
+    config = replace(
+        CONFIG,
+        players="2-5",
+        warm_up=10**6,
+        actor=ActorConfig(num_games=18),
+    )
+    serial = SerialRun(config)
+    assert [actor.game.num_players for actor in serial.actors] == [2, 3, 4, 5]
+    assert [actor.game.num_games for actor in serial.actors] == [4, 4, 4, 4]
+    assert [actor.setting for actor in serial.actors] == [0, 1, 2, 3]
+    for _ in range(100):
+        serial.step()
+        moves = [actor.env_steps for actor in serial.actors]
+        assert max(moves) - min(moves) <= 4
+    assert serial.env_steps == 400
+    settings = serial.replay.counts
+    assert (settings[:, 0] > 0).all(), "every setting is in replay"
+
+
+def test_a_run_learns_evaluates_and_reports(tmp_path: Path) -> None:
+    serial = train(replace(CONFIG, evaluate_interval=5), tmp_path, updates=12)
+    assert serial.learner.updates >= 12
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    names = {name for line in lines for name in line}
+    for players in (3, 4):
+        assert {f"evaluate/{players}p/score", f"evaluate/{players}p/score_kept"} <= names
+    assert {"learn/loss", "learn/td_error", "learn/q", "learn/gradient_norm"} <= names
+    assert {"learn/staleness", "replay/samples_per_insert", "act/env_steps"} <= names
+    assert load_config(tmp_path) == replace(CONFIG, evaluate_interval=5)
+    assert CheckpointStore(tmp_path / "checkpoints").latest() == serial.learner.updates
+
+
+def test_a_run_that_is_resumed_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    """Within one process, saved in the warm-up as well as later."""
+    one, ours = run(CONFIG, 15)
+    begin = SerialRun(CONFIG)
+    for _ in range(7):
+        begin.step()
+    assert begin.learner.updates == 0
+    store = CheckpointStore(tmp_path)
+    store.save(0, *flatten(begin.state()))
+    theirs: list[dict[str, float]] = []
+    while len(theirs) < 15:
+        # A new process after every step, as it were.
+        two = SerialRun(CONFIG)
+        two.load_state(unflatten(*store.load()))
+        original = two.learner.update
+        two.learner.update = lambda u=original: theirs.append(u()) or theirs[-1]  # type: ignore
+        for _ in range(25):
+            if two.learner.updates < 15:
+                two.step()
+        store.save(two.learner.updates, *flatten(two.state()))
+    assert theirs == ours
+    assert_same(flatten(one.state()), store.load())
+
+
+def test_run_directories_are_not_mixed_up(tmp_path: Path) -> None:
+    config = replace(CONFIG, players="3")
+    with pytest.raises(ValueError, match="needs a budget"):
+        train(config, tmp_path / "a")
+    with pytest.raises(ValueError, match=r"holds no run: it has no config\.json"):
+        train(config, tmp_path / "a", updates=1, resume=True)
+    with pytest.raises(ValueError, match="holds no run"):
+        load_config(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(ValueError, match="players must be a whole number from 2 to 5, got 6"):
+        train(replace(config, players="6"), tmp_path / "a", updates=1)
+    assert not (tmp_path / "a").exists(), "a run that cannot begin leaves nothing behind"
+    train(config, tmp_path / "a", updates=1)
+    with pytest.raises(ValueError, match="holds a run already: continue it with --resume"):
+        train(config, tmp_path / "a", updates=1)
+    with pytest.raises(ValueError, match="another configuration"):
+        train(replace(config, seed=5), tmp_path / "a", updates=1, resume=True)
+    (tmp_path / "a" / CONFIG_FILE).write_text("{", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^[^\n]*$"):
+        load_config(tmp_path / "a")
+
+
+def script(*args: object) -> Any:
+    """What this file prints as a script."""
+    root = Path(__file__).parents[2]
+    output = subprocess.run(
+        [sys.executable, "-m", "tests.marl.test_train", *map(str, args)],
+        cwd=root, stdout=subprocess.PIPE, check=True,
+    ).stdout  # fmt: skip
+    return json.loads(output)
+
+
+@pytest.mark.chaos
+def test_a_run_that_is_killed_again_and_again_ends_the_same(tmp_path: Path) -> None:
+    """SIGKILL at random moments; afterwards every tensor is that of the run nobody touched."""
+    report = script("kill", tmp_path)
+    assert len(report["killed_at"]) == KILLS
+    assert any(0 < step < UPDATES for step in report["killed_at"])
+    whole, patched = (CheckpointStore(tmp_path / name / "checkpoints") for name in ("a", "b"))
+    assert whole.latest() == patched.latest() >= UPDATES
+    assert_same(whole.load(), patched.load())
+    # The curve has every point once, too.
+    lines = (tmp_path / "b" / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert steps == sorted(steps)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_saves_and_ends_soon(tmp_path: Path, name: str) -> None:
+    report = script("interrupt", tmp_path, name)
+    assert report["status"] == 0
+    assert report["busy_seconds"] < 3
+    assert report["step"] > 0
+    assert report["saved"] >= report["step"], "what it knew when it was interrupted is kept"
+    config = load_config(tmp_path)
+    before = report["saved"]
+    again = train(config, tmp_path, updates=before + 3, resume=True)
+    assert again.learner.updates >= before + 3
+
+
+def child(folder: Path, config: TrainConfig, updates: int) -> int:
+    """Trains in a process of its own, from where the run stands."""
+    pid = os.fork()
+    if pid == 0:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        train(config, folder, updates=updates, resume=(folder / CONFIG_FILE).exists())
+        os._exit(0)
+    return pid
+
+
+def wait_for(store: CheckpointStore, count: int) -> None:
+    """Until so many checkpoints have been saved in all."""
+    while not any(int(path.name.split("-")[0]) >= count for path in store.folder.glob("*-step-*")):
+        time.sleep(0.005)
+
+
+def saves(store: CheckpointStore) -> int:
+    return max((int(p.name.split("-")[0]) for p in store.folder.glob("*-step-*")), default=0)
+
+
+def kill(folder: Path) -> dict[str, Any]:
+    """One run in peace, and one that saves all the time and is killed all the time."""
+    os.waitpid(child(folder / "a", CONFIG, UPDATES), 0)
+    config = replace(CONFIG, checkpoint_minutes=1e-9)
+    store = CheckpointStore(folder / "b" / "checkpoints")
+    dice, killed_at = random.Random(3), []
+    for _ in range(KILLS):
+        # Some steps further each time: warm-up, learning, and the middle of a save.
+        goal = saves(store) + dice.randint(1, 60)
+        pid = child(folder / "b", config, UPDATES)
+        wait_for(store, goal)
+        time.sleep(dice.uniform(0, 0.1))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        killed_at.append(store.latest())
+    os.waitpid(child(folder / "b", config, UPDATES), 0)
+    return {"killed_at": killed_at}
+
+
+def interrupt(folder: Path, name: str) -> dict[str, Any]:
+    """A run without end that is interrupted once it learns."""
+    store = CheckpointStore(folder / "checkpoints")
+    pid = child(folder, replace(CONFIG, checkpoint_minutes=1e-9), 10**9)
+    while not store.latest():
+        time.sleep(0.01)
+    step, process = store.latest(), psutil.Process(pid)
+    before = sum(process.cpu_times()[:2])
+    os.kill(pid, getattr(signal, name))
+    _, status, usage = os.wait4(pid, 0)
+    # Processor time: another job on this machine must not fail this test.
+    busy = usage.ru_utime + usage.ru_stime - before
+    return {"status": status, "busy_seconds": busy, "step": step, "saved": store.latest()}
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "kill":
+        print(json.dumps(kill(Path(sys.argv[2]))))
+    else:
+        print(json.dumps(interrupt(Path(sys.argv[2]), sys.argv[3])))

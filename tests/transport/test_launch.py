@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from transport import sockets
+from transport.launch import PATIENCE, ProcessDiedError, Role, Supervisor
+
+ROLES = "tests.transport.roles"
+
+
+def until(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_roles_start_and_stop_together(tmp_path):
+    with Supervisor(tmp_path, [Role("sleeper", f"{ROLES}:sleeper", count=3)]) as crew:
+        until(lambda: len(list(tmp_path.glob("*.pid"))) == 3)
+        pids = crew.pids()
+        assert list(pids) == ["sleeper-0", "sleeper-1", "sleeper-2"]
+        assert {int(file.read_text()) for file in tmp_path.glob("*.pid")} == set(pids.values())
+        crew.check()
+    assert not any(map(alive, pids.values()))
+
+
+@pytest.mark.parametrize("role", ["stubborn", "ignore_signals"])
+def test_who_does_not_listen_is_ended(tmp_path, role):
+    crew = Supervisor(tmp_path, [Role("stubborn", f"{ROLES}:{role}")])
+    until(lambda: (tmp_path / "stubborn-0.pid").exists())
+    (pid,) = crew.pids().values()
+    started = time.monotonic()
+    crew.stop()
+    assert time.monotonic() - started < PATIENCE + 1
+    assert not alive(pid)
+
+
+def test_stacks_of_who_hangs_are_in_its_log(tmp_path):
+    crew = Supervisor(tmp_path, [Role("stubborn", f"{ROLES}:stubborn")])
+    until(lambda: (tmp_path / "stubborn-0.pid").exists())
+    crew.stop()
+    assert "in stubborn" in (tmp_path / "logs" / "stubborn.log").read_text()
+
+
+def test_what_was_killed_is_started_again(tmp_path):
+    with Supervisor(tmp_path, [Role("sleeper", f"{ROLES}:sleeper")]) as crew:
+        until(lambda: (tmp_path / "sleeper-0.pid").exists())
+        (first,) = crew.pids().values()
+        os.kill(first, signal.SIGKILL)
+
+        def restarted():
+            crew.check()
+            return crew.restarts["sleeper"] == 1 and crew.pids()
+
+        until(restarted)
+        assert first not in crew.pids().values()
+
+
+def test_what_keeps_dying_ends_the_run_and_says_why(tmp_path):
+    role = Role("short", f"{ROLES}:short_lived")
+    with Supervisor(tmp_path, [role], failures=1) as crew:
+        with pytest.raises(ProcessDiedError, match=r"short ended with status 1.*that was all.*log"):
+            until(lambda: crew.check())
+        assert crew.restarts["short"] == 1
+
+
+def test_what_the_run_needs_is_missed_at_once(tmp_path):
+    with Supervisor(tmp_path, [Role("s", f"{ROLES}:sleeper", restart="essential")]) as crew:
+        os.kill(crew.pids()["s"], signal.SIGKILL)
+        with pytest.raises(ProcessDiedError, match="s ended by signal SIGKILL"):
+            until(lambda: crew.check())
+
+
+def test_what_may_end_is_left_alone(tmp_path):
+    with Supervisor(tmp_path, [Role("s", f"{ROLES}:short_lived", restart="never")]) as crew:
+        until(lambda: not crew.pids())
+        crew.check()
+        assert not crew.restarts
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ({"target": "tests"}, "not module:function"),
+        ({"count": -1}, "count must be at least 0"),
+        ({"nice": 20}, "nice 0 to 19"),
+        ({"restart": "sometimes"}, "restart must be"),
+    ],
+)
+def test_bad_roles_are_refused(role, words):
+    with pytest.raises(ValueError, match=words):
+        Role(**{"name": "r", "target": "m:f", **role})
+
+
+class Driver:
+    """A run of its own: a driver process with a broker, workers, a table and an actor."""
+
+    def __init__(self, run_dir):
+        self.run_dir = run_dir
+        roles = [
+            {"name": "broker", "target": "transport.broker:run_broker"},
+            {"name": "worker", "target": f"{ROLES}:worker", "count": 2},
+            {"name": "table", "target": f"{ROLES}:table"},
+            {"name": "actor", "target": f"{ROLES}:actor"},
+        ]
+        code = f"from {ROLES} import driver; driver({str(run_dir)!r}, {roles!r})"
+        self.process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+        until(lambda: (run_dir / "episodes.txt").exists() and self.episodes() > 1)
+        self.pids = list(json.loads((run_dir / "pids.json").read_text()).values())
+        assert len(self.pids) == 5
+        assert sockets._ipc_path(run_dir).exists()
+
+    def episodes(self):
+        return len((self.run_dir / "episodes.txt").read_text().splitlines())
+
+    def ended(self):
+        self.process.poll()
+        return not any(map(alive, self.pids)) and not sockets._ipc_path(self.run_dir).exists()
+
+
+@pytest.mark.chaos
+def test_a_killed_driver_leaves_no_orphan_and_no_socket_file(tmp_path):
+    driver = Driver(tmp_path)
+    driver.process.kill()
+    killed = time.monotonic()
+    until(driver.ended)
+    assert time.monotonic() - killed < 5
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_brings_everything_down(tmp_path, number):
+    driver = Driver(tmp_path)
+    sent = time.monotonic()
+    driver.process.send_signal(number)
+    assert driver.process.wait(10) == 0
+    assert time.monotonic() - sent < 3
+    assert driver.ended()
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_brings_everything_down_every_time(tmp_path, number):
+    for attempt in range(50):
+        (tmp_path / str(attempt)).mkdir()
+        test_a_signal_brings_everything_down(tmp_path / str(attempt), number)
