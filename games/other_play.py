@@ -8,13 +8,14 @@ words, so it works for facts and choices alike, in any game that names its ``col
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from games.core import BatchedGame, Step
+from games.text import Phrasebook
 
 
 class OtherPlay:
@@ -47,10 +48,7 @@ class OtherPlay:
         self.facts, self.fact_counts = game.facts.copy(), game.fact_counts
         self.choices, self.choice_counts = game.choices.copy(), game.choice_counts
         self.labels, self.seat = game.labels.copy(), game.seat
-        orders = list(permutations(game.colours))
-        self._names = np.stack(
-            [game.phrasebook.renaming(dict(zip(game.colours, o, strict=True))) for o in orders]
-        )
+        self._names = _renamings(game.phrasebook, game.colours)
         self._answers = _answers(game.label_phrases, self._names)
         self._rng = np.random.default_rng(seed)
         self._order = self._draw(self.num_games)
@@ -101,6 +99,30 @@ class OtherPlay:
         _apply(self._names, order, self.game.facts, self.facts)
         _apply(self._names, order, self.game.choices, self.choices)
         _apply(self._answers, order, self.game.labels, self.labels)
+
+
+def _renamings(phrasebook: Phrasebook, colours: tuple[str, ...]) -> NDArray[np.int16]:
+    """Where each phrase goes under each order of the colours: int16 [orders, phrases].
+
+    Orders are made of exchanges of two words: those are ten renamings of text for five colours,
+    where there are 120 orders.
+    """
+    swaps = {}
+    for one, other in combinations(colours, 2):
+        swaps[one, other] = swaps[other, one] = phrasebook.renaming({one: other, other: one})
+    renamings = []
+    for order in permutations(colours):
+        ids, current = (
+            np.arange(len(phrasebook), dtype=np.int16),
+            dict(zip(colours, colours, strict=True)),
+        )
+        for word, new in zip(colours, order, strict=True):
+            old = current[word]
+            if old != new:
+                ids = swaps[old, new][ids]
+                current = {w: {old: new, new: old}.get(c, c) for w, c in current.items()}
+        renamings.append(ids)
+    return np.stack(renamings)
 
 
 def _answers(label_phrases: NDArray[np.int16], names: NDArray[np.int16]) -> NDArray[np.int8]:

@@ -179,6 +179,8 @@ class Client:
     ) -> int:
         """Sends a call; returns its number, to ask for its result by.
 
+        The first one waits for the connection.
+
         Args:
             tensors: its arguments.
             function: which function of a service.
@@ -192,6 +194,8 @@ class Client:
             ValueError: if an array cannot be sent.
         """
         deadline = time.monotonic() + self.config.timeout
+        if not self._next and not self._socket.poll(round(self.config.timeout * 1000), zmq.POLLOUT):
+            raise self._nobody()
         # The span counts, not the number: a service remembers all answers since the oldest call.
         while self._calls and self._next - next(iter(self._calls)) >= self.config.window:
             self._wait(deadline)
@@ -286,9 +290,7 @@ class Client:
         """Waits for something to arrive; sends again what is overdue."""
         now = time.monotonic()
         if now >= deadline:
-            raise TimeoutError(
-                f"no answer from {self.endpoint} within {self.config.timeout:g} s: is anyone there?"
-            )
+            raise self._nobody()
         for call in self._calls.values():
             if now >= call.resend:
                 self._send(call, again=True)
@@ -296,6 +298,11 @@ class Client:
         pause = min(wake, deadline, now + 1.0) - now
         if self._socket.poll(max(1, round(pause * 1000))):
             self._receive()
+
+    def _nobody(self) -> TimeoutError:
+        return TimeoutError(
+            f"no answer from {self.endpoint} within {self.config.timeout:g} s: is anyone there?"
+        )
 
     def _send(self, call: _Call, again: bool = False) -> None:
         if self._push(call.frames):

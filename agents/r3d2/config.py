@@ -36,7 +36,7 @@ class R3D2Config:
     # What stands on it.
     hidden: int = 256
     """Width of pooled facts, recurrent outputs and relevance space."""
-    lstm_hidden: int = 128
+    lstm_hidden: int = 256
     """Width of the LSTM, whose share of the time grows with it; facts bypass it."""
     layers: int = 1
     """Layers of the LSTM."""
