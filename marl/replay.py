@@ -32,7 +32,7 @@ class ReplayConfig:
 
     capacity: int = 100_000
     """Sequences held at most."""
-    capacity_bytes: int = 512 * 2**20
+    capacity_bytes: int = 384 * 2**20
     """Bytes of sequences held at most; their slots and priorities come on top."""
     max_length: int = 128
     """Longest sequence, in steps; actors cut longer ones."""
