@@ -28,7 +28,8 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "vector": ("--agent.encoder", "vector"),
     # The published agent: it reads whole paragraphs, replays uniformly, and learns in one step.
     "paper": (
-        *("--agent.encoder", "paragraph", "--agent.hidden", "128", "--agent.layers", "2"),
+        *("--agent.encoder", "paragraph", "--agent.text-pool", "mean", "--agent.hidden", "128"),
+        *("--agent.lstm-hidden", "128", "--agent.layers", "2"),
         *("--replay.alpha", "0", "--replay.beta", "0", "--learner.n-step", "1"),
         *("--learner.learning-rate", "6.25e-5", "--learner.text-learning-rate", "6.25e-5"),
         *("--learner.target-interval", "2500", "--learner.refresh-interval", "1"),
