@@ -260,6 +260,10 @@ class Client:
                 raise reply
         return [reply for reply in replies if isinstance(reply, Reply)]
 
+    def wait(self, timeout: float = 0.0) -> None:
+        """Sends again what is overdue, and waits until something arrives or the time is over."""
+        self._rest(time.monotonic() + timeout)
+
     def forget(self, number: int) -> None:
         """Gives a call up; its answer, should it come, is dropped."""
         if self._calls.pop(number, None) is not None:
@@ -287,16 +291,24 @@ class Client:
             self._wait(deadline, again)
 
     def _wait(self, deadline: float, wake: float = float("inf")) -> None:
-        """Waits for something to arrive; sends again what is overdue."""
-        now = time.monotonic()
-        if now >= deadline:
+        """Rests, unless it is too late.
+
+        Raises:
+            TimeoutError: if it is.
+        """
+        if time.monotonic() >= deadline:
             raise self._nobody()
+        self._rest(deadline, wake)
+
+    def _rest(self, deadline: float, wake: float = float("inf")) -> None:
+        """Waits for something to arrive, for a second at most; sends again what is overdue."""
+        now = time.monotonic()
         for call in self._calls.values():
             if now >= call.resend:
                 self._send(call, again=True)
             wake = min(wake, call.resend)
         pause = min(wake, deadline, now + 1.0) - now
-        if self._socket.poll(max(1, round(pause * 1000))):
+        if self._socket.poll(max(1, round(pause * 1000)) if deadline > now else 0):
             self._receive()
 
     def _nobody(self) -> TimeoutError:

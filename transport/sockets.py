@@ -43,14 +43,15 @@ class Bounds:
         messages: messages queued in each direction, per peer.
         frame: bytes of a frame; whoever sends a longer one is cut off.
         heartbeat: seconds between the heartbeats of a connection.
-        silence: seconds of silence after which a connection counts as dead.
+        silence: seconds of silence after which a connection counts as dead (one whose process ended
+            is known at once; this is for those that hang, and long enough for a busy machine).
         handshake: seconds that a newcomer has to introduce itself.
     """
 
     messages: int = 1000
     frame: int = 1 << 30
     heartbeat: float = 0.25
-    silence: float = 3.0
+    silence: float = 10.0
     handshake: float = 5.0
 
     def __post_init__(self) -> None:
@@ -123,7 +124,7 @@ def bind(
         address = "tcp://127.0.0.1:*"
     elif address.endswith(":0"):
         address = address[:-1] + "*"
-    _check_address(address, keys)
+    check_address(address, keys)
     if keys is not None:
         socket.curve_server = True
         socket.curve_publickey, socket.curve_secretkey = keys.public, keys.secret
@@ -154,7 +155,7 @@ def connect(socket: Socket, endpoint: str, keys: ClientKeys | None = None) -> No
     Raises:
         ValueError: if it is not an endpoint, or needs keys.
     """
-    _check_address(endpoint, keys)
+    check_address(endpoint, keys)
     if keys is not None:
         socket.curve_publickey, socket.curve_secretkey = keys.public, keys.secret
         socket.curve_serverkey = keys.server
@@ -180,6 +181,14 @@ def find_endpoint(run_dir: Path, role: str, timeout: float = 30.0) -> str:
                     f"no {role} is published under {run_dir} (waited {timeout:g} s): is it running?"
                 ) from None
         time.sleep(0.01)
+
+
+def published_by(run_dir: Path, role: str) -> int | None:
+    """The process that published a role last; None if nobody has."""
+    try:
+        return int(json.loads(_endpoint_file(run_dir, role).read_text())["pid"])
+    except FileNotFoundError:
+        return None
 
 
 def is_local(address: str) -> bool:
@@ -239,7 +248,14 @@ def _reachable(endpoint: str) -> str:
     return endpoint.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
-def _check_address(address: str, keys: Any) -> None:
+def check_address(address: str, keys: Any) -> None:
+    """Makes sure that an address is one, and has keys if other machines can reach it.
+
+    Raises:
+        ValueError: if it is none, or has none.
+    """
+    if address in ("ipc", "tcp"):
+        return
     scheme, separator, rest = address.partition("://")
     port = rest.rpartition(":")[2]
     # libzmq takes a port that is too large, and binds another.
@@ -262,10 +278,10 @@ def send(socket: Socket, frames: Sequence[Buffer], to: bytes | None = None, flag
     """
     if to is not None:
         socket.send(to, flags | zmq.SNDMORE)
-    last = len(frames) - 1
-    for index, frame in enumerate(frames):
-        more = zmq.SNDMORE if index < last else 0
-        socket.send(frame, flags | more, copy=len(frame) <= COPIED)
+    *others, last = frames
+    for frame in others:
+        socket.send(frame, flags | zmq.SNDMORE, len(frame) <= COPIED)
+    socket.send(last, flags, len(last) <= COPIED)
 
 
 def receive(socket: Socket, flags: int = 0) -> list[Buffer]:
@@ -274,13 +290,15 @@ def receive(socket: Socket, flags: int = 0) -> list[Buffer]:
     Raises:
         zmq.Again: if there is none (with ``flags=zmq.NOBLOCK``).
     """
-    frames: list[Buffer] = [socket.recv(flags)]
-    while socket.rcvmore:
-        frames.append(socket.recv(copy=False).buffer)
+    frame = socket.recv(flags, copy=False)
+    frames: list[Buffer] = [frame.bytes]
+    while frame.more:
+        frame = socket.recv(copy=False)
+        frames.append(frame.buffer)
     return frames
 
 
 def receive_from(socket: Socket, flags: int = 0) -> tuple[bytes, list[Buffer]]:
     """Receives a message by a ROUTER: who sent it, and its frames (none, from some fools)."""
-    sender = socket.recv(flags)
-    return sender, receive(socket) if socket.rcvmore else []
+    sender = socket.recv(flags, copy=False)
+    return sender.bytes, receive(socket) if sender.more else []

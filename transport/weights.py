@@ -4,6 +4,9 @@ A version is a whole set of named tensors, so a follower that missed some needs 
 publisher keeps that one, and gives it to whoever comes late: every follower subscribes to what all
 hear, and to a topic of its own, on which it is told what it has missed. When a newer version
 exists than the one it has seen go by, it renews that subscription and gets it.
+
+A publisher that takes the place of one that died may begin at an older version, that of a
+checkpoint. Messages name the life of their publisher, and with a new life followers begin anew.
 """
 
 from __future__ import annotations
@@ -54,6 +57,7 @@ class Publisher:
         self.version = -1
         self._tensors: dict[str, Array] = {}
         self._frames: list[Buffer] = []
+        self._life = secrets.randbits(62)
         self._lock = threading.Lock()
         self._news = threading.Event()  # A version that has not been sent yet.
         self._stop = threading.Event()
@@ -76,7 +80,7 @@ class Publisher:
         if version <= self.version:
             raise ValueError(f"version {version} is not newer than {self.version}")
         copies = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
-        frames = wire.encode(Header(Kind.WEIGHTS, version=version), copies)
+        frames = wire.encode(Header(Kind.WEIGHTS, epoch=self._life, version=version), copies)
         with self._lock:
             self.version, self._tensors, self._frames = version, copies, frames
         self._news.set()
@@ -116,7 +120,7 @@ class Publisher:
                     self._send(socket, subscription[1:])
             if self.version >= 0 and time.monotonic() >= next_beacon:
                 next_beacon = time.monotonic() + beacon
-                header = Header(Kind.LATEST, version=self.version)
+                header = Header(Kind.LATEST, epoch=self._life, version=self.version)
                 sockets.send(socket, [_ALL, *wire.encode(header)])
         socket.close()
         if door is not None:
@@ -148,6 +152,7 @@ class Subscriber:
         self.version = -1
         self.counts: Counter[str] = Counter()
         self._limits = limits
+        self._life = 0
         self._own = b"@" + secrets.token_bytes(12)
         self._asked = time.monotonic()
         self._context = zmq.Context()
@@ -171,6 +176,8 @@ class Subscriber:
                 self.counts[f"refused {error.reason}"] += 1
                 continue
             header = message.header
+            if header.epoch != self._life:
+                self._life, self.version, known, newest = header.epoch, -1, -1, None
             known = max(known, header.version)
             if header.kind is Kind.WEIGHTS and header.version > self.version:
                 self.version = header.version

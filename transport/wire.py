@@ -2,12 +2,15 @@
 
 A message is a list of frames. The first, the *head*, is::
 
-    magic "TRPE" | crc32 | version | nested | 0 0 | header length | header | small tensors
+    magic "TRPE" | crc32 | version | nested | 0 0 | header length | description length
+    | header | description | small tensors
 
-with the header in msgpack (typed: see ``Header``) and every tensor of at most ``SMALL`` bytes
-behind it, each aligned to 8 bytes (until ``SMALL_TOTAL`` is reached). Every larger tensor is a
-frame of its own, so that it is neither copied to be sent nor to be received. Numbers are
-little-endian. The CRC covers everything after itself: the rest of the head, then the frames.
+with the header (see ``Header``) and the description (a list of ``TensorHeader``) in msgpack, and
+behind them every tensor of at most ``SMALL`` bytes, each aligned to 8 bytes (until ``SMALL_TOTAL``
+is reached). Every larger tensor is a frame of its own, so that it is neither copied to be sent nor
+to be received. The description stands apart because most messages have one that was seen before:
+it is checked once, and then known. Numbers are little-endian. The CRC covers everything after
+itself: the rest of the head, then the frames.
 
 A *nested* message carries whole messages behind its head (a lease of several requests, say); its
 CRC covers its head alone, for they have their own.
@@ -48,10 +51,11 @@ SMALL = 32 * 1024
 SMALL_TOTAL = 64 * 1024
 """Bytes of tensors that the head holds at most."""
 
-_PREFIX = struct.Struct("<4sIBBxxI")
-_CRC = struct.Struct("<I")
-_CRC_OFFSET, _CRC_START = 4, 8
+_OUTER = struct.Struct("<4sI")
+_INNER = struct.Struct("<BBxxII")
+_PREFIX = struct.Struct("<4sIBBxxII")
 _ALIGN = 8
+_PADDING = tuple(bytes(-size % _ALIGN) for size in range(_ALIGN))
 
 REASONS = (
     "size",  # more bytes than the limits allow
@@ -115,8 +119,6 @@ class Header(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkn
         worker: number of the worker that answered.
         note: REQUEST: the function to call; ERROR, DROP: the reason.
         parts: how many frames each nested message has.
-        tensors: name, type and shape of each tensor, in order: the msgpack of a list of
-            ``TensorHeader``, apart because those of one kind of message are mostly the same.
     """
 
     kind: Kind
@@ -131,10 +133,9 @@ class Header(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkn
     parts: Annotated[
         tuple[Annotated[int, msgspec.Meta(ge=1, le=2**20)], ...], msgspec.Meta(max_length=65536)
     ] = ()
-    tensors: Annotated[bytes, msgspec.Meta(max_length=2**20)] = b""
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True):
     """A message that passed every check.
 
     Attributes:
@@ -183,14 +184,21 @@ class WireError(ValueError):
         self.reason = reason
 
 
-class _View(NamedTuple):
-    """Where a tensor lies: in the head at an offset, or (offset -1) in a frame of its own."""
+class _Layout(NamedTuple):
+    """Where tensors lie.
 
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    size: int
-    offset: int
+    Attributes:
+        described: the description that they go by.
+        views: name, type and shape of each, its bytes, and its offset among the small ones (-1: a
+            frame of its own).
+        small: bytes of the small ones.
+        large: frames of the others.
+    """
+
+    described: bytes
+    views: tuple[tuple[str, np.dtype[Any], tuple[int, ...], int, int], ...]
+    small: int
+    large: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -209,8 +217,8 @@ def _crc32(data: Buffer, start: int = 0) -> int:
 
 
 @lru_cache(maxsize=256)
-def _layout(described: bytes) -> tuple[tuple[_View, ...], int, int]:
-    """Where the tensors of a description lie, the bytes they take in the head, and their frames.
+def _layout(described: bytes) -> _Layout:
+    """Where the tensors of a description lie.
 
     Raises:
         WireError: if the description makes no sense.
@@ -221,24 +229,25 @@ def _layout(described: bytes) -> tuple[tuple[_View, ...], int, int]:
         raise WireError("header", str(error)) from None
     if len({header.name for header in headers}) != len(headers):
         raise WireError("names", "two tensors of one name")
-    views, offset, frames = [], 0, 0
+    views, offset, large = [], 0, 0
     for header in headers:
         dtype, shape = _DTYPES[header.dtype], header.shape
         if math.prod(max(d, 1) for d in shape) * dtype.itemsize > LIMITS.size:
             raise WireError("shape", f"tensor {header.name!r} {shape} is larger than any message")
         size = math.prod(shape) * dtype.itemsize
         if size <= SMALL and offset + size <= SMALL_TOTAL:
-            views.append(_View(header.name, dtype, shape, size, offset))
+            # An empty one has no bytes to point at, wherever the others end.
+            views.append((header.name, dtype, shape, size, offset if size else 0))
             offset += size + -size % _ALIGN
         else:
-            views.append(_View(header.name, dtype, shape, size, -1))
-            frames += 1
-    return tuple(views), offset, frames
+            views.append((header.name, dtype, shape, size, -1))
+            large += 1
+    return _Layout(described, tuple(views), offset, large)
 
 
 @lru_cache(maxsize=256)
-def _describe(*tensors: tuple[str, np.dtype[Any], tuple[int, ...]]) -> bytes:
-    """The description of tensors, by name, type and shape."""
+def _describe(*tensors: tuple[str, np.dtype[Any], tuple[int, ...]]) -> _Layout:
+    """Where tensors are to lie, by name, type and shape."""
     described = []
     for name, dtype, shape in tensors:
         if dtype not in _CODES:
@@ -248,11 +257,11 @@ def _describe(*tensors: tuple[str, np.dtype[Any], tuple[int, ...]]) -> bytes:
             )
         if not 1 <= len(name) <= 200 or len(shape) > 8:
             raise ValueError(
-                f"tensor {name!r} {shape}: names have 1 to 200 letters, and at most "
-                "8 dimensions can be sent"
+                f"tensor {name!r} {shape}: names have 1 to 200 letters, and at most 8 dimensions "
+                "can be sent"
             )
         described.append(TensorHeader(name, _CODES[dtype], shape))  # type: ignore[arg-type]
-    return _encode(described)
+    return _layout.__wrapped__(_encode(described))
 
 
 def answer_header(
@@ -280,7 +289,7 @@ def encode(header: Header, tensors: Tensors | None = None) -> list[Buffer]:
     """Frames of a message.
 
     Args:
-        header: its tags; what it says of tensors and parts is filled in here.
+        header: its tags.
         tensors: arrays of bool, integers, or floats of 16 to 64 bits, by name.
 
     Returns:
@@ -291,49 +300,45 @@ def encode(header: Header, tensors: Tensors | None = None) -> list[Buffer]:
         ValueError: if an array has a type that the wire does not carry.
     """
     if not tensors:
-        return [_seal(header, b"")]
-    described = _describe(*[(name, a.dtype, a.shape) for name, a in tensors.items()])
-    views, _, _ = _layout(described)
+        return [_seal(header, b"", (), ())]
+    layout = _describe(*[(name, array.dtype, array.shape) for name, array in tensors.items()])
     small: list[Buffer] = []
     frames: list[Buffer] = []
-    for view, array in zip(views, tensors.values(), strict=True):
+    for (_, _, _, size, offset), array in zip(layout.views, tensors.values(), strict=True):
         if not array.flags.c_contiguous:
             array = np.ascontiguousarray(array)
-        if view.offset < 0:
+        if offset < 0:
             frames.append(array.data.cast("B"))
-        elif view.size:
+        elif size:
             small.append(array.data)
-            if view.size % _ALIGN:
-                small.append(bytes(-view.size % _ALIGN))
-    return [_seal(header, described, small, frames), *frames]
+            if size % _ALIGN:
+                small.append(_PADDING[size % _ALIGN])
+    return [_seal(header, layout.described, small, frames), *frames]
 
 
 def encode_nested(header: Header, messages: Sequence[Sequence[Buffer]]) -> list[Buffer]:
     """Frames of a message that carries whole messages, in order."""
     header = msgspec.structs.replace(header, parts=tuple(map(len, messages)))
-    head = _seal(header, b"", nested=True)
+    head = _seal(header, b"", (), (), nested=True)
     return [head, *(frame for message in messages for frame in message)]
 
 
 def _seal(
     header: Header,
     described: bytes,
-    small: Sequence[Buffer] = (),
-    frames: Sequence[Buffer] = (),
+    small: Sequence[Buffer],
+    frames: Sequence[Buffer],
     nested: bool = False,
-) -> bytearray:
-    """The head: prefix with its CRC, header, small tensors."""
-    if described:
-        header = msgspec.structs.replace(header, tensors=described)
+) -> bytes:
+    """The head: prefix with its CRC, header, description, small tensors."""
     body = _encode(header)
-    start = _PREFIX.size + len(body)
-    prefix = _PREFIX.pack(MAGIC, 0, VERSION, nested, len(body))
-    head = bytearray().join((prefix, body, bytes(-start % _ALIGN), *small))
-    crc = _crc32(memoryview(head)[_CRC_START:])
+    padding = _PADDING[(_PREFIX.size + len(body) + len(described)) % _ALIGN]
+    inner = _INNER.pack(VERSION, nested, len(body), len(described))
+    rest = b"".join((inner, body, described, padding, *small))
+    crc = _crc32(rest)
     for frame in frames:
         crc = _crc32(frame, crc)
-    _CRC.pack_into(head, _CRC_OFFSET, crc)
-    return head
+    return _OUTER.pack(MAGIC, crc) + rest
 
 
 def decode(frames: Sequence[Buffer], limits: Limits = LIMITS) -> Message:
@@ -356,36 +361,38 @@ def decode(frames: Sequence[Buffer], limits: Limits = LIMITS) -> Message:
         raise WireError("size", f"{total} bytes, at most {limits.size} are allowed")
     if size < _PREFIX.size:
         raise WireError("short", f"a head of {size} bytes")
-    magic, crc, version, nested, length = _PREFIX.unpack_from(head)
+    magic, crc, version, nested, length, description = _PREFIX.unpack_from(head)
     if magic != MAGIC:
         raise WireError("magic", f"begins with {magic!r}")
     if version != VERSION:
         raise WireError("version", f"version {version}, this side speaks {VERSION}")
-    end = _PREFIX.size + length
-    if length > limits.header or end > size:
-        raise WireError("short", f"a header of {length} bytes in a head of {size}")
-    view = memoryview(head)
-    actual = _crc32(view[_CRC_START:])
+    middle = _PREFIX.size + length
+    end = middle + description
+    if length + description > limits.header or end > size:
+        raise WireError("short", f"{length + description} bytes of header in a head of {size}")
+    actual = _crc32(memoryview(head)[_OUTER.size :])
     if count > 1 and not nested:
         for frame in frames[1:]:
             actual = _crc32(frame, actual)
     if actual != crc:
         raise WireError("crc", "damaged on the way")
     try:
-        header = _decode_header(view[_PREFIX.size : end])
+        header = _decode_header(head[_PREFIX.size : middle])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise WireError("header", str(error)) from None
-    end += -end % _ALIGN
+    start = end + -end % _ALIGN
     if nested:
-        return Message(header, {}, _split(header, frames, end))
+        if description:
+            raise WireError("frames", "tensors in a nested message")
+        return Message(header, {}, _split(header, frames, start))
     if header.parts:
         raise WireError("frames", "parts in a message that is not nested")
-    return Message(header, _tensors(header.tensors, frames, end), [])
+    return Message(header, _tensors(bytes(head[middle:end]), frames, start), [])
 
 
 def _split(header: Header, frames: Sequence[Buffer], end: int) -> list[list[Buffer]]:
     """The frames of each nested message."""
-    if header.tensors or end != len(frames[0]) or sum(header.parts) != len(frames) - 1:
+    if end != len(frames[0]) or sum(header.parts) != len(frames) - 1:
         raise WireError("frames", f"{len(frames) - 1} nested frames, not {sum(header.parts)}")
     nested, at = [], 1
     for count in header.parts:
@@ -397,7 +404,7 @@ def _split(header: Header, frames: Sequence[Buffer], end: int) -> list[list[Buff
 def _tensors(described: bytes, frames: Sequence[Buffer], start: int) -> dict[str, Array]:
     """Views of the tensors, which begin at ``start`` in the head."""
     layout = _layout if len(described) <= _CACHED else _layout.__wrapped__
-    views, small, large = layout(described)
+    _, views, small, large = layout(described)
     head = frames[0]
     if len(head) != start + small:
         raise WireError("shape", f"{len(head) - start} bytes of small tensors, not {small}")
@@ -406,7 +413,7 @@ def _tensors(described: bytes, frames: Sequence[Buffer], start: int) -> dict[str
     tensors, index = {}, 1
     for name, dtype, shape, size, offset in views:
         if offset >= 0:
-            tensors[name] = np.ndarray(shape, dtype, head, start + offset if size else 0)
+            tensors[name] = np.ndarray(shape, dtype, head, start + offset)
         else:
             if len(frames[index]) != size:
                 raise WireError("shape", f"tensor {name!r} {shape} in {len(frames[index])} bytes")

@@ -12,7 +12,7 @@ import numpy as np
 
 from transport.wire import Buffer, Header, Kind, encode, encode_nested
 
-HEAD = struct.Struct("<4sIBBxxI")
+HEAD = struct.Struct("<4sIBBxxII")
 
 
 def honest_messages() -> list[list[bytes]]:
@@ -74,7 +74,7 @@ def _flip_header(frames: list[bytes], rng: random.Random) -> list[bytes]:
     """Some bytes where the types, tags and shapes stand."""
     head = bytearray(frames[0])
     for _ in range(1 + int(rng.random() * 4)):
-        head[8 + int(rng.random() * (min(len(head), 120) - 8))] = int(rng.random() * 256)
+        head[8 + int(rng.random() * (min(len(head), 150) - 8))] = int(rng.random() * 256)
     return [bytes(head), *frames[1:]]
 
 
@@ -106,36 +106,35 @@ def _frames(frames: list[bytes], rng: random.Random) -> list[bytes]:
 
 
 def _length(frames: list[bytes], rng: random.Random) -> list[bytes]:
-    """A header that says it is longer, or shorter, than it is."""
+    """A header or a description that says it is longer, or shorter, than it is."""
     head = bytearray(frames[0])
-    head[12:16] = struct.pack("<I", rng.choice((0, 1, 15, 2**16, 2**31, 2**32 - 1)))
+    at = rng.choice((12, 16))
+    head[at : at + 4] = struct.pack("<I", rng.choice((0, 1, 15, 2**16, 2**31, 2**32 - 1)))
     return [bytes(head), *frames[1:]]
 
 
 _ODD = (None, True, -1, 0, 2**63, 2**64 - 1, 1.5, "", "x" * 2000, b"\xff" * 9, [], [[]], {"a": 1})
 _SHAPES = ((2**40,) * 8, (0, 2**40, 2**40), (2**63,), (-1,), (2**31, 2**31), (3,) * 9, ("2",))
+_DTYPES = ("O8", "f4", "V8", ">f4", "memory")
 
 
 def _field(frames: list[bytes], rng: random.Random) -> list[bytes]:
-    """A well-formed header with one thing in it that cannot be."""
-    _, _, version, nested, length = HEAD.unpack_from(frames[0])
-    fields = msgspec.msgpack.decode(frames[0][16 : 16 + length])
-    at = int(rng.random() * 12)
-    if at < len(fields) - 1:
-        fields[at] = rng.choice(_ODD)
-    elif at == len(fields):
-        fields.append(1)
+    """A well-formed head with one thing in it that cannot be."""
+    _, _, version, nested, length, described = HEAD.unpack_from(frames[0])
+    middle, end = HEAD.size + length, HEAD.size + length + described
+    body, tensors = frames[0][HEAD.size : middle], frames[0][middle:end]
+    if rng.random() < 0.5:
+        fields = msgspec.msgpack.decode(body)
+        at = int(rng.random() * (len(fields) + 1))
+        fields[at : at + 1] = [rng.choice(_ODD)]
+        body = msgspec.msgpack.encode(fields)
     else:
-        tensors = msgspec.msgpack.decode(fields[-1]) if fields[-1] else [["x", "f4", [1]]]
-        tensor = rng.choice(tensors)
-        tensor[int(rng.random() * 3)] = rng.choice(
-            (*_ODD, *_SHAPES, "O8", "f4", "V8", ">f4", "memory")
-        )
-        fields[-1] = msgspec.msgpack.encode(tensors)
-    body = msgspec.msgpack.encode(fields)
-    rest = frames[0][16 + length + -length % 8 :]
-    prefix = HEAD.pack(b"TRPE", 0, version, nested, len(body))
-    return sealed([prefix + body + bytes(-len(body) % 8) + rest, *frames[1:]])
+        described = msgspec.msgpack.decode(tensors) if tensors else [["x", "f4", [1]]]
+        rng.choice(described)[int(rng.random() * 3)] = rng.choice((*_ODD, *_SHAPES, *_DTYPES))
+        tensors = msgspec.msgpack.encode(described)
+    prefix = HEAD.pack(b"TRPE", 0, version, nested, len(body), len(tensors))
+    padding = bytes(-(HEAD.size + len(body) + len(tensors)) % 8)
+    return sealed([prefix + body + tensors + padding + frames[0][end + -end % 8 :], *frames[1:]])
 
 
 def _noise(frames: list[bytes], rng: random.Random) -> list[bytes]:

@@ -85,6 +85,18 @@ def short_lived(run_dir, number, stop, seconds=0.0):
     raise SystemExit("that was all")
 
 
+def brief(run_dir, number, stop):
+    """Does what it has to, and is done."""
+
+
+def slow_to_stop(run_dir, number, stop, seconds):
+    mark(run_dir, "slow")
+    while not stop():
+        time.sleep(0.02)
+    time.sleep(seconds)
+    mark(run_dir, "slow-ended")
+
+
 def driver(run_dir, roles):
     """A run with processes of its own, to be killed."""
     from transport.launch import Role, StopFlag, Supervisor

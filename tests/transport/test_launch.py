@@ -10,7 +10,8 @@ import time
 import psutil
 import pytest
 
-from transport import sockets
+from tests.transport.parts import client
+from transport import launch, sockets
 from transport.launch import PATIENCE, ProcessDiedError, Role, Supervisor
 
 ROLES = "tests.transport.roles"
@@ -87,6 +88,54 @@ def test_what_the_run_needs_is_missed_at_once(tmp_path):
             until(lambda: crew.check())
 
 
+def test_one_run_at_a_time_lives_in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "_GONE", 0.3)
+    role = Role("sleeper", f"{ROLES}:sleeper")
+    with Supervisor(tmp_path, [role]) as crew:
+        until(lambda: (tmp_path / "sleeper-0.pid").exists())
+        with pytest.raises(ValueError, match="another run lives in"):
+            Supervisor(tmp_path, [role])
+        crew.check()
+        assert crew.pids()  # It was not disturbed.
+    with Supervisor(tmp_path, [role]):
+        pass
+
+
+@pytest.mark.chaos
+def test_who_follows_on_a_killed_driver_waits_for_its_processes_to_go(tmp_path):
+    """Their last act, to remove the socket files, must not hit the new run's."""
+    driver = Driver(tmp_path)
+    driver.process.kill()
+    driver.process.wait()
+    with Supervisor(tmp_path, [Role("broker", "transport.broker:run_broker")]):
+        assert not any(map(alive, driver.pids))
+        with client(tmp_path) as caller:
+            assert caller.stats()["workers"] == 0
+
+
+def test_what_is_done_is_not_started_again_but_what_failed_is(tmp_path):
+    roles = [
+        Role("done", f"{ROLES}:brief", restart="until_done"),
+        Role("failed", f"{ROLES}:short_lived", restart="until_done"),
+    ]
+    with Supervisor(tmp_path, roles) as crew:
+
+        def both():
+            crew.check()
+            return crew.done("done") and crew.restarts["failed"] >= 2
+
+        until(both)
+        assert crew.restarts["done"] == 0
+        assert not crew.done("failed")
+
+
+def test_a_role_may_be_given_more_time_to_stop(tmp_path):
+    role = Role("slow", f"{ROLES}:slow_to_stop", {"seconds": PATIENCE + 0.5}, patience=10)
+    with Supervisor(tmp_path, [role]):
+        until(lambda: (tmp_path / "slow.pid").exists())
+    assert (tmp_path / "slow-ended.pid").exists()
+
+
 def test_what_may_end_is_left_alone(tmp_path):
     with Supervisor(tmp_path, [Role("s", f"{ROLES}:short_lived", restart="never")]) as crew:
         until(lambda: not crew.pids())
@@ -101,6 +150,7 @@ def test_what_may_end_is_left_alone(tmp_path):
         ({"count": -1}, "count must be at least 0"),
         ({"nice": 20}, "nice 0 to 19"),
         ({"restart": "sometimes"}, "restart must be"),
+        ({"patience": 0}, "patience must be positive, got 0"),
     ],
 )
 def test_bad_roles_are_refused(role, words):

@@ -76,6 +76,24 @@ def test_who_missed_a_version_while_there_was_no_connection_catches_up(publisher
     assert subscriber.counts["catch-ups"] >= 1
 
 
+def test_a_new_publisher_may_begin_at_an_older_version(tmp_path):
+    """One that was killed at version 9 goes on from its checkpoint of version 5."""
+    first = Publisher(tmp_path, beacon=0.05)
+    first.publish(9, weights(9))
+    subscriber = Subscriber(find_endpoint(tmp_path, "weights"))
+    assert subscriber.latest(timeout=30)[0] == 9
+    first.close()
+    second = Publisher(tmp_path, beacon=0.05)
+    second.publish(5, weights(5))
+    version, tensors = subscriber.latest(timeout=30)
+    assert version == 5 == subscriber.version
+    assert holds(tensors, 5)
+    second.publish(6, weights(6))
+    assert subscriber.latest(timeout=30)[0] == 6
+    subscriber.close()
+    second.close()
+
+
 def test_published_tensors_may_change_afterwards(publisher, subscriber):
     tensors = weights(1)
     publisher.publish(1, tensors)

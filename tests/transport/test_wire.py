@@ -112,7 +112,7 @@ def test_each_reason_is_told_apart():
     assert refusal(sealed([head])) == "frames"
     assert refusal(sealed([*message, b"more"])) == "frames"
     assert refusal(sealed([head + bytes(8), message[1]])) == "shape"
-    assert refusal(sealed([head[:16] + b"\xc1" + head[17:], message[1]])) == "header"
+    assert refusal(sealed([head[:20] + b"\xc1" + head[21:], message[1]])) == "header"
     twice = encode(Header(Kind.REPLY), {"a": np.zeros(3), "b": np.zeros(3)})
     assert refusal(sealed([bytes(twice[0]).replace(b"\xa1b", b"\xa1a")])) == "names"
 

@@ -1,0 +1,210 @@
+"""Tracking: a small world in real time whose best play is known, at every delay.
+
+A target runs round a ring of cells, one cell a frame; at each frame it turns round with probability
+``noise``. A frame is won by pointing at the cell where the target is. An agent that is ``age``
+frames late knows where the target was, and which way it ran; the best it can do is to point at the
+cell where it most probably is by now, and how often that wins is known exactly (``optimum``). With
+no noise the target can be foreseen for ever, and delay costs nothing; the more noise, the more a
+frame of delay costs.
+
+The world does not wait: a frame without an action of its own is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.core import Step
+from games.text import Phrasebook
+
+DIRECTIONS = ("left", "right")
+
+_STATE = {
+    "position": "position",
+    "direction": "direction",
+    "seeds": "_seeds",
+    "rng": "_rng",
+    "frame": "_frame",
+    "won": "_won",
+}
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """The world.
+
+    Attributes:
+        cells: length of the ring.
+        noise: probability that the target turns round at a frame.
+        frames: frames of an episode.
+    """
+
+    cells: int = 12
+    noise: float = 0.1
+    frames: int = 600
+
+    def __post_init__(self) -> None:
+        if self.cells < 3:
+            raise ValueError(f"cells must be at least 3, got {self.cells}")
+        if not 0 <= self.noise <= 0.5:
+            raise ValueError(f"noise must lie between 0 and 0.5, got {self.noise}")
+        if self.frames < 1:
+            raise ValueError(f"frames must be at least 1, got {self.frames}")
+
+
+@lru_cache(maxsize=1024)
+def where(cells: int, noise: float, age: int) -> NDArray[np.float64]:
+    """Where a target will be that is at cell 0 and runs to the right.
+
+    Args:
+        cells: length of the ring.
+        noise: probability of turning round at a frame, before the step of that frame.
+        age: frames from now.
+
+    Returns:
+        float64 [cells], the probability of each cell ``age`` frames later.
+    """
+    likely = np.zeros((2, cells))  # by direction and cell
+    likely[1, 0] = 1
+    for _ in range(age):
+        likely = (1 - noise) * likely + noise * likely[::-1]
+        likely = np.stack([np.roll(likely[0], -1), np.roll(likely[1], 1)])
+    return likely.sum(axis=0)
+
+
+def optimum(config: TrackingConfig, age: int) -> float:
+    """Share of frames that the best play wins whose actions saw the world ``age`` frames ago."""
+    return float(where(config.cells, config.noise, age).max())
+
+
+def best_offset(config: TrackingConfig, age: int) -> int:
+    """Cells from where the target was, in its direction, to where to point ``age`` frames later."""
+    return int(where(config.cells, config.noise, age).argmax())
+
+
+class TrackingBatched:
+    """N worlds, a frame at a time; they speak text like every other game.
+
+    In ``step`` the world waits for its agent: this is the game without delay. A loop in real time
+    keeps what was seen at earlier frames, and steps with whatever action is due (``WAIT``: none).
+
+    Args:
+        config: the world.
+        num_games: N.
+        seed: the k-th episode of game i has the seed ``seed + i + k * N``.
+
+    Attributes:
+        position: int64 [N], the target's cell.
+        direction: int64 [N], -1 or 1.
+    """
+
+    def __init__(self, config: TrackingConfig, num_games: int = 1, seed: int = 0) -> None:
+        self.config = config
+        cells = config.cells
+        self.phrasebook = Phrasebook(
+            [
+                *(f"the target is at cell {cell}" for cell in range(1, cells + 1)),
+                *(f"the target runs {way}" for way in DIRECTIONS),
+                *(f"I point at cell {cell}" for cell in range(1, cells + 1)),
+                "I point nowhere",
+            ]
+        )
+        self.num_games, self.num_players = num_games, 1
+        self.max_facts, self.max_choices, self.max_turns = 2, cells + 1, config.frames
+        self.fact_phrases = np.arange(cells + 2, dtype=np.int16)
+        self.choice_phrases = np.arange(cells + 2, 2 * cells + 3, dtype=np.int16)
+        self.facts = np.zeros((num_games, 2), np.int16)
+        self.fact_counts = np.full(num_games, 2, np.int16)
+        self.choices = np.tile(self.choice_phrases, (num_games, 1))
+        self.choice_counts = np.full(num_games, cells + 1, np.int16)
+        self.seat = np.zeros(num_games, np.int8)
+        self.labels = np.zeros((num_games, 0), np.int8)
+        self.label_phrases = np.zeros((0, 0), np.int16)
+        self.colours: tuple[str, ...] = ()
+        self.wait = cells
+        """The choice of no action."""
+        self._seed = seed
+        self.reset()
+
+    def reset(self, seeds: NDArray[np.uint64] | None = None) -> None:
+        """Starts every game afresh, at its first seed or at a given one."""
+        first = np.uint64(self._seed) + np.arange(self.num_games, dtype=np.uint64)
+        self._seeds = first if seeds is None else np.asarray(seeds, np.uint64).copy()
+        self._rng = self._seeds.copy()
+        self._frame = np.zeros(self.num_games, np.int64)
+        self._won = np.zeros(self.num_games, np.int64)
+        self.position = np.zeros(self.num_games, np.int64)
+        self.direction = np.zeros(self.num_games, np.int64)
+        self._begin(np.ones(self.num_games, bool))
+        self._observe()
+
+    def step(self, move_index: NDArray[np.integer]) -> Step:
+        """Points, and lets a frame go by.
+
+        Args:
+            move_index: integers [N]: the cell, or ``wait``.
+
+        Raises:
+            ValueError: if an index names no choice.
+        """
+        move = np.asarray(move_index)
+        if move.shape != (self.num_games,) or ((move < 0) | (move > self.wait)).any():
+            raise ValueError(f"a move must be 0 to {self.wait} in each game, got {move}")
+        hit = move == self.position
+        self._won += hit
+        turn = self._random() < self.config.noise
+        self.direction = np.where(turn, -self.direction, self.direction)
+        self.position = (self.position + self.direction) % self.config.cells
+        self._frame += 1
+        ended = self._frame >= self.config.frames
+        scores = self._won.astype(np.float32)
+        self._seeds = np.where(ended, self._seeds + np.uint64(self.num_games), self._seeds)
+        self._rng = np.where(ended, self._seeds, self._rng)
+        self._begin(ended)
+        self._observe()
+        nothing = np.zeros(self.num_games, bool)
+        return Step(hit.astype(np.float32), ended, nothing, scores, nothing.copy())
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Everything needed to continue bit for bit: a copy."""
+        return {name: getattr(self, attribute).copy() for name, attribute in _STATE.items()}
+
+    def load_state(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Continues from what ``state`` returned.
+
+        Raises:
+            ValueError: if the arrays come from another number of games.
+        """
+        for name in _STATE:
+            if name not in arrays or arrays[name].shape != (self.num_games,):
+                raise ValueError(f"state {name!r} does not fit {self.num_games} games")
+        for name, attribute in _STATE.items():
+            setattr(self, attribute, arrays[name].astype(getattr(self, attribute).dtype))
+        self._observe()
+
+    def _begin(self, games: NDArray[np.bool_]) -> None:
+        """Puts the targets of some games somewhere."""
+        cell = (self._random(games) * self.config.cells).astype(np.int64)
+        right = self._random(games) < 0.5
+        self.position = np.where(games, cell, self.position)
+        self.direction = np.where(games, np.where(right, 1, -1), self.direction)
+        self._frame[games] = self._won[games] = 0
+
+    def _observe(self) -> None:
+        self.facts[:, 0] = self.position
+        self.facts[:, 1] = self.config.cells + (self.direction > 0)
+
+    def _random(self, games: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """A number in [0, 1) for each game, of its own generator (SplitMix64, Vigna 2015)."""
+        advanced = self._rng + np.uint64(0x9E3779B97F4A7C15)
+        self._rng = advanced if games is None else np.where(games, advanced, self._rng)
+        mixed = advanced
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+        return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
