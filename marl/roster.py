@@ -1,8 +1,9 @@
 """The roster: everybody who can be named where an agent is asked for.
 
-A name is the folder of a run, an exported folder, or a shipped agent, which is an exported folder
-that comes with the package. An exported folder holds two files: ``config.json``, the configuration
-of the run, and ``agent.safetensors``, the weights that are evaluated.
+A name is the folder of a run, an exported folder, a shipped agent, which is an exported folder that
+comes with the package, or a rule-based player: ``bot:`` and its name. An exported folder holds two
+files: ``config.json``, the configuration of the run, and ``agent.safetensors``, the weights that
+are evaluated.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from torch import Tensor
 
 import agents
 import games
+from agents import bots
 from agents.r3d2.agent import R3D2Agent
 from marl.checkpoint import CheckpointStore
-from marl.config import TrainConfig, to_dict
+from marl.config import CONFIG_FILE, TrainConfig, load_config, to_dict
+from marl.core import Policy
 from marl.state import unflatten
-from marl.train import CONFIG_FILE, load_config
 
 WEIGHTS_FILE = "agent.safetensors"
 SHIPPED = Path(agents.__file__).parent / "shipped"
+BOT = "bot:"
+"""What the name of a rule-based player begins with."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,15 @@ class Member:
 
     Attributes:
         name: what it was asked for by.
-        folder: where it was found.
-        policy: the agent with its weights, on the device that was asked for.
-        config: of the run that trained it.
+        folder: where it was found, None for a rule-based player.
+        policy: who plays; an agent with its weights, on the device that was asked for.
+        config: of the run that trained it; for a rule-based player, the settings that it plays.
         updates: how many updates it has learned from.
     """
 
     name: str
-    folder: Path
-    policy: R3D2Agent
+    folder: Path | None
+    policy: Policy
     config: TrainConfig
     updates: int
 
@@ -56,19 +60,23 @@ def load(name: str, device: str = "cpu") -> Member:
     """Finds an agent by its name.
 
     Args:
-        name: a run's folder, an exported folder, or a name out of ``shipped()``.
-        device: where it is to play.
+        name: a run's folder, an exported folder, a name out of ``shipped()``, or ``bot:`` and a
+            name out of ``agents.bots.NAMES``.
+        device: where it is to play, if it is a network.
 
     Raises:
         ValueError: if there is no such agent, it has no weights yet, or its files are damaged.
     """
+    if name.startswith(BOT):
+        policy = bots.make(name.removeprefix(BOT))
+        return Member(name, None, policy, TrainConfig(game="hanabi", players="2-5"), 0)
     folder = Path(name)
     if not folder.is_dir():
         if name not in shipped():
             known = ", ".join(shipped()) or "none"
             raise ValueError(
-                f"there is no agent {name!r}: name a run's folder, an exported folder or a shipped "
-                f"agent ({known})"
+                f"there is no agent {name!r}: name a run's folder, an exported folder, a shipped "
+                f"agent ({known}) or a rule-based player ({BOT}{bots.NAMES[-1]} and its like)"
             )
         folder = SHIPPED / name
     try:
@@ -78,18 +86,20 @@ def load(name: str, device: str = "cpu") -> Member:
     weights, updates = _weights(folder)
     players = config.settings()[0]
     book = games.batched(config.game, 1, 0, players=players, preset=config.variant).phrasebook
-    policy = R3D2Agent(config.agent, book, config.seed).to(device)
-    policy.load(updates, weights)
-    policy.eval()
-    return Member(name, folder, policy, config, updates)
+    agent = R3D2Agent(config.agent, book, config.seed).to(device)
+    agent.load(updates, weights)
+    agent.eval()
+    return Member(name, folder, agent, config, updates)
 
 
 def export(member: Member, folder: Path) -> None:
     """Writes an agent as two small files that ``load`` accepts and that can be passed on.
 
     Raises:
-        ValueError: if ``folder`` is there already.
+        ValueError: if ``folder`` is there already, or the agent has no weights to write.
     """
+    if not isinstance(member.policy, R3D2Agent):
+        raise ValueError(f"{member.name} plays by rules and has no weights to export")
     if folder.exists():
         raise ValueError(f"{folder} is there already: choose another folder, or remove it first")
     folder.mkdir(parents=True)

@@ -29,9 +29,10 @@ class Options:
     """
 
     agent: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
-    """Folder of a run, an exported folder, or the name of a shipped agent."""
+    """Folder of a run, an exported folder, the name of a shipped agent, or a rule-based player
+    (bot:smart and its like)."""
     players: Annotated[str | None, tyro.conf.arg(metavar="PLAYERS")] = None
-    """Numbers of players: "2", "2-5" or "2,4"; without it, those that it was trained for."""
+    """Numbers of players: "2", "2-5" or "2,4"; without it, those that it was made for."""
     variant: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Preset of the game's rules. Without it, the one that it was trained for."""
     games: int = 1000
@@ -105,12 +106,14 @@ def main(args: Sequence[str]) -> None:
     print(f"picture: {picture}" + (f"   data: {options.json}" if options.json else ""))
 
 
-def _beside(options: Options, folder: Path) -> Path:
+def _beside(options: Options, folder: Path | None) -> Path:
     """Where the picture goes when nobody says."""
     if options.json is not None:
         return options.json.with_suffix(".png")
     # A shipped agent lies among the installed files, which are not to be written to.
-    return folder / "scores.png" if Path(options.agent).is_dir() else Path("scores.png")
+    if folder is None or not Path(options.agent).is_dir():
+        return Path("scores.png")
+    return folder / "scores.png"
 
 
 def _show(options: Options, found: Sequence[Evaluation]) -> None:

@@ -1,0 +1,79 @@
+"""A rule-based player as a policy: it reads the facts that everybody reads, many rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.core import Observations
+
+Kernel = Callable[..., int]
+"""``kernel(facts, fact_counts, choices, choice_counts, memory, next_memory, found, *arguments)``
+writes the index of each row's choice to ``found``, int64 [B], and returns ``DONE``, or the first
+row that it cannot read, or ``UNFIT`` less a row whose hands are too large for it."""
+
+DONE, UNFIT = -1, -2
+
+
+class Bot:
+    """A rule-based player of Hanabi; a ``Policy`` of ``marl.core``.
+
+    It is a function of what it observes and of its memory: the same game played again is the same
+    game, wherever it stands in a batch. Where a rule asks for chance, the facts are the lot.
+
+    Args:
+        name: what it is called.
+        kernel: what decides.
+        arguments: what the kernel is given besides observations and memory.
+        memory_size: floats that it carries from one own turn to the next.
+    """
+
+    version = 0
+
+    def __init__(self, name: str, kernel: Kernel, *arguments: Any, memory_size: int = 0) -> None:
+        self.name, self.memory_size = name, memory_size
+        self._kernel, self._arguments = kernel, arguments
+
+    def act(
+        self, observations: Observations, memory: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """Chooses for B seats at once.
+
+        Args:
+            observations: what each seat sees on its own turn, B rows.
+            memory: float32 [B, memory_size], zeros at the start of an episode.
+
+        Returns:
+            choices int64 [B]; values float32 [B, C]: 1 for the choice, 0 for the others, -inf where
+            there is none (rules weigh no returns); the next memory, float32 [B, memory_size].
+
+        Raises:
+            ValueError: if the facts are not those of Hanabi, or of a setting that this player
+                cannot play.
+        """
+        found = np.zeros(len(observations), np.int64)
+        next_memory = np.zeros((len(observations), self.memory_size), np.float32)
+        given = (
+            _plain(observations.facts, np.int16),
+            _plain(observations.fact_counts, np.int16),
+            _plain(observations.choices, np.int16),
+            _plain(observations.choice_counts, np.int16),
+            _plain(memory, np.float32),
+        )
+        wrong = self._kernel(*given, next_memory, found, *self._arguments)
+        if wrong <= UNFIT:
+            raise ValueError(f"bot:{self.name} plays with at most 5 cards in a hand")
+        if wrong != DONE:
+            raise ValueError(f"bot:{self.name} plays Hanabi, and row {wrong} holds other facts")
+        column = np.arange(observations.choices.shape[1])
+        values = (column == found[:, None]).astype(np.float32)
+        values[column >= observations.choice_counts[:, None]] = -np.inf
+        return found, values, next_memory
+
+
+def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """The array in the one form that kernels are compiled for: another would be compiled anew."""
+    return np.require(array, dtype, ("C", "A", "W"))
