@@ -1,0 +1,114 @@
+"""``troupe crossplay`` from the command line: it plays, goes on, repeats itself, and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from marl.crossplay import Crossplay
+from scripts.cli import main
+from tests.marl.players import exported
+
+
+@pytest.fixture(scope="module")
+def agents(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("agents")
+    return [
+        exported(folder / "text", players="2-3"),
+        exported(folder / "vector", {"encoder": "vector"}, players="2", seed=2),
+    ]
+
+
+def crossplay(agents: list[str], out: Path, *args: object) -> int:
+    options = ["--players", "2", "3", "--games", "6", "--out", str(out), *map(str, args)]
+    return main(["crossplay", *agents, *options])
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.parent.name != "tensorboard"
+    }
+
+
+def test_it_plays_goes_on_and_repeats_itself(
+    agents: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert crossplay(agents, tmp_path / "one") == 0
+    out, err = capsys.readouterr()
+    assert "24 games" in err
+    assert "4 of 4 cells, 0 s left" in err
+    assert "not able: it reads no text, and knows only what it was trained on (2 players" in out
+    assert "crossplay.html" in out
+    for heading in ("self-play", "with strangers", "gap"):
+        assert heading in out
+    report = json.loads((tmp_path / "one" / "crossplay.json").read_text())
+    assert report["agents"] == agents
+    assert [len(m["cells"]) for m in report["matrices"]] == [3, 1]
+
+    play = Crossplay.play
+    calls = []
+
+    def interrupted(self: Crossplay, *args: object) -> None:
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        play(self, *args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Crossplay, "play", interrupted)
+        assert crossplay(agents, tmp_path / "two") == 130
+    assert f"--out {tmp_path / 'two'} goes on" in capsys.readouterr().err.replace("\n", " ")
+    assert len(list((tmp_path / "two" / "cells").iterdir())) == 2
+    assert crossplay(agents, tmp_path / "two") == 0
+    assert "2 cells have been played already, 2 are to be played" in capsys.readouterr().err
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+    # Once more, with everything there: nothing is played, and nothing changes.
+    assert crossplay(agents, tmp_path / "two") == 0
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert crossplay(agents, tmp_path / "two", "--seed", 2) == 2
+    assert "seed was 1, now 2" in capsys.readouterr().err
+
+
+def test_nobody_can_play(
+    agents: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["crossplay", agents[1], "--players", "3-4", "--out", str(tmp_path / "out")]
+    assert main(call) == 2
+    assert "nobody can play with 3 players" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("", "missing"),
+        ("nobody-at-all --out {tmp}/out", "there is no agent 'nobody-at-all'"),
+        ("{agent} {agent} --out {tmp}/out", "is named twice"),
+        ("{agent} {agent}/ --out {tmp}/out", "is named twice"),
+        ("{agent} --players 1 --out {tmp}/out", "needs 2 players or more"),
+        ("{agent} --players 6 --out {tmp}/out", "players must be a whole number from 2 to 5"),
+        ("{agent} --players two --out {tmp}/out", "players must look like"),
+        ("{agent} --games 0 --out {tmp}/out", "games must be at least 1"),
+        ("{agent} --seed -1 --out {tmp}/out", "cannot be negative"),
+        ("{agent} --variant huge --out {tmp}/out", "there are full, small, very-small"),
+        ("{agent} --out {agent}", "holds other files"),
+    ],
+)
+def test_bad_input(
+    args: str, said: str, agents: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = args.format(agent=agents[0], tmp=tmp_path).split()
+    assert main(["crossplay", *call]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
