@@ -30,6 +30,18 @@ def exploration_spectrum(num_games: int, base: float = 0.1, spread: float = 7.0)
     return base ** (1 + spread * np.arange(num_games) / max(num_games - 1, 1))
 
 
+def temperature_spectrum(
+    num_games: int, highest: float = 0.1, spread: float = 2.0
+) -> NDArray[np.float32]:
+    """Temperature of each game, in points: ``highest * 10 ** (-spread * i / (num_games - 1))``.
+
+    Returns:
+        float32 [num_games], falling from ``highest`` to ``highest / 10 ** spread``.
+    """
+    falling = 10.0 ** (-spread * np.arange(num_games) / max(num_games - 1, 1))
+    return (highest * falling).astype(np.float32)
+
+
 def observe(game: BatchedGame) -> Observations:
     """What the seats to act observe, as live views."""
     return Observations(game.facts, game.fact_counts, game.choices, game.choice_counts)
@@ -49,6 +61,11 @@ class Actor:
         overlap: steps of a cut sequence that its successor begins with again (the burn-in).
         label_size: answers of a step to keep for auxiliary losses; -1 stands in for those beyond
             the game's answer sheet.
+        temperatures: float32 [num_games], how much worse than the best a move may look, in points,
+            and still be tried: moves are drawn from the softmax of values over temperature. Where
+            it is 0, or not given, only the best is.
+        teaching: whether the policy is a teacher: what it chooses is kept beside what was done, and
+            its memory, which means nothing to others, is not.
 
     Raises:
         ValueError: if cut sequences would overlap by half or more.
@@ -65,6 +82,8 @@ class Actor:
         max_length: int = 128,
         overlap: int = 0,
         label_size: int = 0,
+        temperatures: NDArray[np.float32] | None = None,
+        teaching: bool = False,
     ) -> None:
         if max_length < 2 * overlap + 2:
             raise ValueError(
@@ -73,6 +92,7 @@ class Actor:
             )
         self.game, self.policy, self.insert = game, policy, insert
         self.epsilons, self.setting, self.overlap = epsilons, setting, overlap
+        self.temperatures, self.teaching = temperatures, teaching
         self.rng = np.random.default_rng(seed)
         self.env_steps = 0
         self.episodes = 0
@@ -83,7 +103,7 @@ class Actor:
             max_facts=game.max_facts,
             max_choices=game.max_choices,
             labels=label_size,
-            memory=policy.memory_size,
+            memory=0 if teaching else policy.memory_size,
         )
 
     def step(self) -> None:
@@ -91,10 +111,15 @@ class Actor:
         game, games = self.game, np.arange(self.game.num_games)
         seat = game.seat.astype(np.int64)
         before = self.memory[games, seat]
-        greedy, _, after = self.policy.act(observe(game), before)
+        greedy, values, after = self.policy.act(observe(game), before)
+        best = greedy
+        if self.temperatures is not None:
+            # The largest of values plus Gumbel noise is a draw from their softmax.
+            noise = self.rng.gumbel(size=values.shape).astype(np.float32)
+            best = (values + self.temperatures[:, None] * noise).argmax(1)
         explore = self.rng.random(len(games)) < self.epsilons
         anything = (self.rng.random(len(games)) * game.choice_counts).astype(np.int64)
-        action = np.where(explore, anything, greedy)
+        action = np.where(explore, anything, best)
         rows = games * game.num_players + seat
         cut = tracks.full(self.tracks, rows)
         self._hand_over(cut, terminal=False)
@@ -107,8 +132,9 @@ class Actor:
             game.choices,
             game.choice_counts,
             action,
+            greedy if self.teaching else np.full(len(games), -1),
             game.labels,
-            before,
+            before[:, :0].copy() if self.teaching else before,
             self.policy.version,
             self.overlap,
         )
@@ -146,7 +172,7 @@ class Actor:
 
     def _hand_over(self, rows: NDArray[np.int64], terminal: bool) -> None:
         """Inserts the sequences of some tracks."""
-        # A cut sequence of one step has nothing to learn from: its only step is the bootstrap.
-        rows = rows[self.tracks.length[rows] > (0 if terminal else 1)]
+        rows = rows[self.tracks.length[rows] > 0]
         if len(rows):
-            self.insert(tracks.gather(self.tracks, rows, terminal, self.setting))
+            seats = self.game.num_players
+            self.insert(tracks.gather(self.tracks, rows, terminal, self.setting, seats))

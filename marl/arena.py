@@ -5,7 +5,7 @@ always one range, ``id % capacity`` is a sequence's slot, and the id of an evict
 comes back.
 
 A span holds, in this order: rewards and initial memory as floats; the number of facts, the number
-of choices and the action of every step; the facts; the choices; the labels.
+of choices, the action and what was taught of every step; the facts; the choices; the labels.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -24,8 +24,8 @@ from marl.episodes import Episodes
 
 # Columns of a slot. Starts and sizes count 16-bit words of the ring; _MEMORY is 0 where the
 # initial memory is all zeros, as at the start of every episode, and is therefore not stored.
-_START, _WORDS, _LENGTH, _FACTS, _CHOICES, _MEMORY, _TERMINAL, _SETTING, _VERSION = range(9)
-_COLUMNS = 9
+_START, _WORDS, _LENGTH, _FACTS, _CHOICES, _MEMORY, _TERMINAL, _SETTING, _VERSION, _SEAT = range(10)
+_COLUMNS = 10
 # Entries of the cursor: where the next span begins, the oldest live id, the next id.
 _HEAD, _OLDEST, _NEXT = range(3)
 
@@ -54,8 +54,8 @@ class Arena:
     ) -> None:
         self.capacity, self.max_length = capacity, max_length
         self.memory_size, self.label_size = memory_size, label_size
-        self.counts = np.zeros((num_settings, 2), np.int64)
-        """Live sequences and live steps of every setting."""
+        self.counts = np.zeros((num_settings, 3), np.int64)
+        """Live sequences, live steps and live first seats of every setting."""
         # Left uninitialised: the system provides pages of it only as they are written.
         self._words = np.empty(capacity_bytes // 4 * 2, np.int16)
         # Spans begin on four bytes, so the same memory can be read as floats.
@@ -86,6 +86,21 @@ class Arena:
         """Which setting each of the live ``ids`` was played in."""
         return self._slots[ids % self.capacity, _SETTING]
 
+    def seats(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which seat played each of the live ``ids``."""
+        return self._slots[ids % self.capacity, _SEAT]
+
+    def whole(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The sequences of all seats of the episodes whose first seats' ``ids`` are given."""
+        sizes = np.ones(len(ids), np.int64)
+        growing = np.arange(len(ids))
+        while len(growing):
+            after = ids[growing] + sizes[growing]
+            growing = growing[(after < self.end) & (self.seats(after) > 0)]
+            sizes[growing] += 1
+        starts = np.cumsum(sizes) - sizes
+        return np.repeat(ids - starts, sizes) + np.arange(sizes.sum())
+
     @property
     def nbytes(self) -> int:
         """Bytes that the live sequences take, their slots included."""
@@ -94,7 +109,7 @@ class Arena:
     @property
     def shape(self) -> tuple[int, ...]:
         """What must be equal for a state to be taken over."""
-        sizes = (self.memory_size, self.label_size, len(self.counts))
+        sizes = (self.memory_size, self.label_size, len(self.counts), _COLUMNS)
         return self.capacity, 2 * len(self._words), *sizes
 
     def insert(self, episodes: Episodes) -> None:
@@ -111,6 +126,7 @@ class Arena:
             episodes.terminal,
             episodes.setting,
             episodes.version,
+            episodes.seat,
             parts,
             len(self.counts),
             self.label_size,
@@ -145,7 +161,9 @@ class Arena:
             memory=np.empty((len(rows), self.memory_size), np.float32),
             setting=rows[:, _SETTING].astype(np.int16),
             version=rows[:, _VERSION].astype(np.int32),
+            seat=rows[:, _SEAT].astype(np.int8),
             labels=np.empty((steps, self.label_size), np.int8),
+            taught=np.empty(steps, np.int16),
         )
         _unpack(rows, self._views, _parts(episodes))
         return episodes
@@ -173,7 +191,8 @@ class Arena:
         self._words[head] = arrays["head"]
         for setting in range(len(self.counts)):
             mine = rows[:, _SETTING] == setting
-            self.counts[setting] = mine.sum(), rows[mine, _LENGTH].sum()
+            firsts = (rows[mine, _SEAT] == 0).sum()
+            self.counts[setting] = mine.sum(), rows[mine, _LENGTH].sum(), firsts
 
     def _rows(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         return self._slots[ids % self.capacity]
@@ -200,6 +219,8 @@ class Arena:
             "terminal": sequences,
             "setting": sequences,
             "version": sequences,
+            "seat": sequences,
+            "taught": steps,
         }
         for field in fields(Episodes):
             name, array = field.name, getattr(episodes, field.name)
@@ -222,7 +243,9 @@ _DTYPES = {
     "memory": np.dtype(np.float32),
     "setting": np.dtype(np.int16),
     "version": np.dtype(np.int32),
+    "seat": np.dtype(np.int8),
     "labels": np.dtype(np.int8),
+    "taught": np.dtype(np.int16),
 }
 
 _FAULTS = {
@@ -238,6 +261,7 @@ _FAULTS = {
     9: "episodes.setting must be in [0, {settings}), got {where}",
     10: "a sequence of {where} bytes does not fit into a replay of {size}: raise "
     "replay.capacity_bytes",
+    11: "sequence {where} has a teacher's choice that is not one of its choices",
 }
 
 
@@ -249,6 +273,7 @@ def _parts(episodes: Episodes) -> tuple[NDArray[Any], ...]:
         episodes.fact_counts,
         episodes.choice_counts,
         episodes.actions,
+        episodes.taught,
         episodes.facts,
         episodes.choices,
         episodes.labels.reshape(-1),
@@ -257,10 +282,10 @@ def _parts(episodes: Episodes) -> tuple[NDArray[Any], ...]:
 
 @njit(cache=True, nogil=True)
 def _measure(
-    lengths, terminal, setting, version, parts, num_settings, label_size, max_length, size
+    lengths, terminal, setting, version, seat, parts, num_settings, label_size, max_length, size
 ):
     """Rows of new sequences; with the number of a fault and what is wrong, if there is one."""
-    rewards, memory, fact_counts, choice_counts, actions, facts, choices, _ = parts
+    rewards, memory, fact_counts, choice_counts, actions, taught, facts, choices, _ = parts
     rows = np.zeros((len(lengths), _COLUMNS), np.int64)
     step = all_facts = all_choices = np.int64(0)
     for e in range(len(lengths)):
@@ -273,9 +298,10 @@ def _measure(
             return rows, 9, np.int64(setting[e])
         fact_sum = choice_sum = np.int64(0)
         # Without branches, for speed: negative numbers leave their sign in what is or-ed.
-        signs, endless = np.int64(0), False
+        signs, lessons, endless = np.int64(0), np.int64(0), False
         for s in range(step, step + length):
             signs |= fact_counts[s] | actions[s] | (choice_counts[s] - 1 - actions[s])
+            lessons |= (taught[s] + 1) | (choice_counts[s] - 1 - taught[s])
             endless |= not np.isfinite(rewards[s])
             fact_sum += fact_counts[s]
             choice_sum += choice_counts[s]
@@ -283,12 +309,14 @@ def _measure(
             return rows, 3, e
         if endless:
             return rows, 6, e
+        if lessons < 0:
+            return rows, 11, e
         stored = 0
         for m in range(memory.shape[1]):
             if memory[e, m] != 0:
                 stored = memory.shape[1]
                 break
-        words = 5 * length + 2 * stored + fact_sum + choice_sum + (label_size * length + 1) // 2
+        words = 6 * length + 2 * stored + fact_sum + choice_sum + (label_size * length + 1) // 2
         words += words % 2
         if words > size:
             return rows, 10, 2 * words
@@ -300,6 +328,7 @@ def _measure(
         rows[e, _TERMINAL] = terminal[e]
         rows[e, _SETTING] = setting[e]
         rows[e, _VERSION] = version[e]
+        rows[e, _SEAT] = seat[e]
         step += length
         all_facts += fact_sum
         all_choices += choice_sum
@@ -346,6 +375,7 @@ def _place(rows, slots, cursor, counts, size):
             oldest = cursor[_OLDEST] % len(slots)
             counts[slots[oldest, _SETTING], 0] -= 1
             counts[slots[oldest, _SETTING], 1] -= slots[oldest, _LENGTH]
+            counts[slots[oldest, _SETTING], 2] -= slots[oldest, _SEAT] == 0
             cursor[_OLDEST] += 1
         rows[e, _START] = cursor[_HEAD]
         cursor[_HEAD] += rows[e, _WORDS]
@@ -353,6 +383,7 @@ def _place(rows, slots, cursor, counts, size):
         cursor[_NEXT] += 1
         counts[rows[e, _SETTING], 0] += 1
         counts[rows[e, _SETTING], 1] += rows[e, _LENGTH]
+        counts[rows[e, _SETTING], 2] += rows[e, _SEAT] == 0
 
 
 @njit(cache=True, nogil=True)
@@ -367,7 +398,7 @@ def _copy(target, to, source, start, count):
 def _pack(rows, views, parts):
     """Copies sequences into their spans."""
     floats, words, octets = views
-    rewards, memory, fact_counts, choice_counts, actions, facts, choices, labels = parts
+    rewards, memory, fact_counts, choice_counts, actions, taught, facts, choices, labels = parts
     width = len(labels) // max(len(actions), 1)
     step = fact = choice = 0
     for row in range(len(rows)):
@@ -379,7 +410,8 @@ def _pack(rows, views, parts):
         _copy(words, at, fact_counts, step, length)
         _copy(words, at + length, choice_counts, step, length)
         _copy(words, at + 2 * length, actions, step, length)
-        at += 3 * length
+        _copy(words, at + 3 * length, taught, step, length)
+        at += 4 * length
         _copy(words, at, facts, fact, rows[row, _FACTS])
         at += rows[row, _FACTS]
         _copy(words, at, choices, choice, rows[row, _CHOICES])
@@ -396,7 +428,7 @@ def _pack(rows, views, parts):
 def _unpack(rows, views, parts):
     """Copies sequences out of their spans: ``_pack`` the other way round."""
     floats, words, octets = views
-    rewards, memory, fact_counts, choice_counts, actions, facts, choices, labels = parts
+    rewards, memory, fact_counts, choice_counts, actions, taught, facts, choices, labels = parts
     width = len(labels) // max(len(actions), 1)
     step = fact = choice = 0
     for row in range(len(rows)):
@@ -409,7 +441,8 @@ def _unpack(rows, views, parts):
         _copy(fact_counts, step, words, at, length)
         _copy(choice_counts, step, words, at + length, length)
         _copy(actions, step, words, at + 2 * length, length)
-        at += 3 * length
+        _copy(taught, step, words, at + 3 * length, length)
+        at += 4 * length
         _copy(facts, fact, words, at, rows[row, _FACTS])
         at += rows[row, _FACTS]
         _copy(choices, choice, words, at, rows[row, _CHOICES])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from agents.r3d2.config import R3D2Config
+from marl.imitation import ImitationConfig
 from marl.learner import LearnerConfig
 from marl.replay import ReplayConfig
+
+CONFIG_FILE = "config.json"
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,11 @@ class ActorConfig:
     """Base of the exploration spectrum: the rate of the game that explores most."""
     epsilon_spread: float = 7.0
     """Exponent range of the spectrum: the least explores at epsilon ** (1 + spread)."""
+    temperature: float = 0.1
+    """Temperature of the game that explores most, in points: moves are drawn from the softmax of
+    their values over it; 0 for epsilon-greedy play only."""
+    temperature_spread: float = 2.0
+    """Powers of ten between the temperatures of the game that explores most and the least."""
     other_play: bool = False
     """Other-Play: every seat sees the colours under names of its own."""
 
@@ -28,8 +38,9 @@ class ActorConfig:
             raise ValueError(f"actor.num_games must be at least 1, got {self.num_games}")
         if not 0 < self.epsilon <= 1:
             raise ValueError(f"actor.epsilon must be in (0, 1], got {self.epsilon}")
-        if self.epsilon_spread < 0:
-            raise ValueError(f"actor.epsilon_spread cannot be negative, got {self.epsilon_spread}")
+        for name in ("epsilon_spread", "temperature", "temperature_spread"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"actor.{name} cannot be negative, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,9 @@ class TrainConfig:
     """Preset of the game's rules: full, small or very-small."""
     seed: int = 1
     """Seed of everything random."""
+    imitate: str | None = None
+    """Who is imitated before self-play begins: anybody in the roster, such as bot:smart. Without a
+    name, the agent learns by self-play from nothing."""
     samples_per_insert: float = 5.0
     """Sequences learned from for each one inserted; lower is fresher, higher is thriftier."""
     warm_up: int = 2000
@@ -64,6 +78,8 @@ class TrainConfig:
     """What replay holds."""
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     """How the agent learns."""
+    imitation: ImitationConfig = field(default_factory=ImitationConfig)
+    """How somebody is imitated."""
 
     def __post_init__(self) -> None:
         self.settings()
@@ -117,6 +133,7 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
         "actor": ActorConfig,
         "replay": ReplayConfig,
         "learner": LearnerConfig,
+        "imitation": ImitationConfig,
     }
     try:
         return TrainConfig(
@@ -126,3 +143,15 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
         raise ValueError(
             f"this configuration is not one of this version of Troupe: {error}"
         ) from error
+
+
+def load_config(folder: Path) -> TrainConfig:
+    """The configuration that a run was started with.
+
+    Raises:
+        ValueError: if there is no run.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no run: it has no {CONFIG_FILE}")
+    return from_dict(json.loads(path.read_text(encoding="utf-8")))

@@ -64,7 +64,7 @@ class Replay(Protocol):
         ...
 
     def sample(self, n: int) -> Sample:
-        """Draws n sequences by priority."""
+        """Draws n sequences by priority; where episodes are drawn whole, about so many."""
         ...
 
     def update(self, ids: NDArray[np.int64], priorities: NDArray[np.float32]) -> None:

@@ -9,6 +9,7 @@ replay's ``max_length``.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,10 @@ class Episodes:
         memory: float32 [E, M], recurrent memory before the first step (M may be 0: all zeros).
         setting: int16 [E], which of a run's settings the sequence was played in.
         version: int32 [E], weights version that chose the first action.
+        seat: int8 [E], the seat that played it; the seats of an episode follow each other in order.
         labels: int8 [S, K], answer sheet for auxiliary losses (K may be 0).
+        taught: int16 [S], index of what a teacher chose at the step, -1 where none played. It
+            differs from the action where the teacher's game was explored.
     """
 
     lengths: NDArray[np.int32]
@@ -47,7 +51,9 @@ class Episodes:
     memory: NDArray[np.float32]
     setting: NDArray[np.int16]
     version: NDArray[np.int32]
+    seat: NDArray[np.int8]
     labels: NDArray[np.int8]
+    taught: NDArray[np.int16]
 
     def __len__(self) -> int:
         """Number of sequences, E."""
@@ -58,10 +64,36 @@ class Episodes:
         """Number of steps in all sequences, S."""
         return len(self.actions)
 
+    def part(self, first: int, last: int) -> Episodes:
+        """Sequences ``first`` to ``last - 1``, as views."""
+        steps = _span(self.lengths, first, last)
+        return Episodes(
+            lengths=self.lengths[first:last],
+            fact_counts=self.fact_counts[steps],
+            facts=self.facts[_span(self.fact_counts, steps.start, steps.stop)],
+            choice_counts=self.choice_counts[steps],
+            choices=self.choices[_span(self.choice_counts, steps.start, steps.stop)],
+            actions=self.actions[steps],
+            rewards=self.rewards[steps],
+            terminal=self.terminal[first:last],
+            memory=self.memory[first:last],
+            setting=self.setting[first:last],
+            version=self.version[first:last],
+            seat=self.seat[first:last],
+            labels=self.labels[steps],
+            taught=self.taught[steps],
+        )
+
     @property
     def nbytes(self) -> int:
         """Bytes held by all arrays."""
         return sum(getattr(self, field.name).nbytes for field in fields(self))
+
+
+def _span(counts: NDArray[np.integer[Any]], first: int, last: int) -> slice:
+    """Where the items of entries ``first`` to ``last - 1`` lie, ``counts`` of them each."""
+    start = int(counts[:first].sum(dtype=np.int64))
+    return slice(start, start + int(counts[first:last].sum(dtype=np.int64)))
 
 
 def concatenate(parts: list[Episodes]) -> Episodes:

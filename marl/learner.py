@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from agents.r3d2.agent import R3D2Agent
+from agents.r3d2.cores import Layout
 from agents.r3d2.network import Tables
 from marl.core import Replay, Weights
 from marl.episodes import Episodes
-from marl.returns import n_step, sequence_priorities
+from marl.imitation import ImitationConfig, cross_entropy
+from marl.lanes import Lanes
+from marl.mixing import MIXINGS, Mixing
+from marl.returns import Returns, n_step, sequence_priorities
 
-ROUND_STEPS = 256
+ROUND_STEPS = 128
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,9 @@ class LearnerConfig:
 
     batch: int = 64
     """Sequences an update learns from."""
+    mixing: Literal["iql", "vdn"] = "iql"
+    """iql: every seat learns for itself; vdn: the values of all seats of a round add up to what the
+    team is to earn."""
     n_step: int = 3
     """Own turns whose rewards a target sums before it bootstraps."""
     gamma: float = 0.999
@@ -41,9 +50,9 @@ class LearnerConfig:
     """Adam's epsilon."""
     clip: float = 5.0
     """Largest norm of a gradient."""
-    target_interval: int = 500
+    target_interval: int = 250
     """Updates between copies of the weights into the target network."""
-    refresh_interval: int = 4
+    refresh_interval: int = 8
     """Updates that share one run of the language model over the phrases. Its gradient is their
     mean, and the phrase embeddings stay as they are in between."""
     publish_interval: int = 10
@@ -52,9 +61,23 @@ class LearnerConfig:
     """Decay, a publication, of the running mean of the weights that is evaluated and shipped."""
     aux_weight: float = 0.25
     """Weight of the own-hand loss where the agent has that head."""
+    lanes: int = 2
+    """Threads that learn from a part of each batch each. The number of lanes changes the order in
+    which gradients are summed, so it belongs to the run and not to the machine."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "n_step", "target_interval", "refresh_interval", "publish_interval"):
+        if self.mixing not in MIXINGS:
+            raise ValueError(
+                f"learner.mixing must be one of {', '.join(MIXINGS)}, got {self.mixing!r}"
+            )
+        for name in (
+            "batch",
+            "n_step",
+            "target_interval",
+            "refresh_interval",
+            "publish_interval",
+            "lanes",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"learner.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "text_learning_rate", "adam_eps", "clip"):
@@ -83,6 +106,7 @@ class Learner:
         weights: where new versions go.
         config: how it learns.
         eta: weight of the largest error in a sequence's priority.
+        imitation: how the choices of a teacher are imitated; None where there is no teacher.
     """
 
     def __init__(
@@ -92,10 +116,13 @@ class Learner:
         weights: Weights,
         config: LearnerConfig,
         eta: float = 0.9,
+        imitation: ImitationConfig | None = None,
     ) -> None:
         self.agent, self.replay, self.weights = agent, replay, weights
-        self.config, self.eta = config, eta
+        self.config, self.eta, self.imitation = config, eta, imitation
+        self.mixing = MIXINGS[config.mixing]
         self.updates = 0
+        agent.spread_out()
         self.target = copy.deepcopy(agent)
         self.average = copy.deepcopy(agent)
         for frozen in (self.target, self.average):
@@ -105,6 +132,10 @@ class Learner:
         self.refresh = config.refresh_interval if agent.config.encoder != "paragraph" else 1
         self.reader = [p for p in agent.reader.parameters() if p.requires_grad]
         self.network = list(agent.network.parameters())
+        # What a lane differentiates: the paragraph encoder reads observations there as well.
+        reads = self.reader if agent.config.encoder == "paragraph" else []
+        self.learned = [*self.network, *reads]
+        self.lanes = Lanes(config.lanes)
         fused: dict[str, Any] = {"eps": config.adam_eps, "fused": True}
         self.optimiser = torch.optim.Adam(self.network, lr=config.learning_rate, **fused)
         self.text_optimiser = (
@@ -116,63 +147,141 @@ class Learner:
         self._embed_target()
         self.publish()
 
-    def update(self) -> dict[str, float]:
+    def update(self, meanwhile: Callable[[], object] | None = None) -> dict[str, float]:
         """Learns from one batch.
+
+        Args:
+            meanwhile: called on another thread while weights change here; it must not touch the
+                learner, its agent or its replay.
 
         Returns:
             metrics of the update: loss, td_error, q, gradient_norm, staleness and so on.
         """
-        config = self.config
-        sample = self.replay.sample(config.batch)
+        sample = self.replay.sample(self.config.batch)
         episodes = sample.episodes
+        self._meet(episodes)
+        with self.agent.autocast():
+            tables = self.agent.tables(self._leaf)
+        edges = self.mixing.edges(episodes)
+        steps = np.add.reduceat(episodes.lengths, edges[:-1])
+        scale = 1 / len(steps)
+        parts = [
+            (episodes.part(edges[first], edges[last]), sample.weights[first:last], scale, tables)
+            for first, last in _ranges(steps, self.config.lanes)
+        ]
+        work = self.lanes.start(self._learn_part, parts)
+        elsewhere = self.lanes.start_one(meanwhile) if meanwhile else None
+        done = work()
+        self._step(tables, done)
+        self.replay.update(sample.ids, np.concatenate([part.priorities for part in done]))
+        self.updates += 1
+        self._maintain()
+        if elsewhere:
+            elsewhere()
+        metrics = {
+            **{name: sum(part.sums[name] for part in done) for name in done[0].sums},
+            **{name: _mean([part.means[name] for part in done]) for name in done[0].means},
+            "gradient_norm": self._gradient_norm,
+            "staleness": _staleness(episodes, self.updates - 1),
+            "steps": float(episodes.steps),
+        }
+        if self.imitation:
+            metrics["imitation_weight"] = self.imitation.weight_at(self.updates - 1)
+        return metrics
+
+    def _learn_part(
+        self, episodes: Episodes, weights: NDArray[np.float32], scale: float, tables: Tables
+    ) -> Part:
+        """Gradients of a part of a batch. Changes nothing, so that lanes can run side by side.
+
+        Args:
+            episodes: the sequences of U units (see ``marl.mixing``).
+            weights: float32 [U], their importance.
+            scale: one over the number of units in the whole batch.
+            tables: of the agent.
+        """
+        config = self.config
+        mixed = self.mixing(episodes)
         returns = n_step(
-            episodes.lengths,
-            episodes.terminal,
-            episodes.rewards,
-            episodes.memory,
+            mixed.lengths,
+            mixed.terminal,
+            mixed.rewards,
+            mixed.memory,
             n=config.n_step,
             gamma=config.gamma,
             burn_in=config.burn_in,
         )
-        self._meet(episodes)
         batch = Batch(episodes, self.agent)
+        leaves = tables.leaves()
         with self.agent.autocast():
             with torch.no_grad():
                 target_q, _ = self._forward(self.target, self._target_tables, batch)
-            tables = self.agent.tables(self._leaf)
-            q, state = self._forward(self.agent, tables, batch)
-            device = q.device
-            successor = torch.from_numpy(returns.successor).to(device)
-            discount = torch.from_numpy(returns.discount).to(device)
-            learned = torch.from_numpy(returns.learned).to(device)
-            best = q.detach().argmax(1)[successor]
-            future = target_q[successor].gather(1, best[:, None])[:, 0]
-            goal = torch.from_numpy(returns.rewards).to(device) + discount * future
-            taken = q.gather(1, batch.actions[:, None])[:, 0]
-            weights = torch.from_numpy(np.repeat(sample.weights, episodes.lengths)).to(device)
+            q, state = self._forward(self.agent, leaves, batch)
+            taken, goal = self._compare(q, target_q, batch, mixed, returns)
+            learned = torch.from_numpy(returns.learned).to(q.device)
             losses = F.smooth_l1_loss(taken, goal, reduction="none") * learned
-            loss = (losses * weights).sum() / config.batch
-            metrics = {"loss": loss.detach()}
+            importance = torch.from_numpy(np.repeat(weights, mixed.lengths)).to(q.device)
+            loss = (losses * importance).sum() * scale
+            errors = (taken - goal).detach().float().cpu().numpy()
+            sums = {"loss": float(loss.detach())}
+            means = {
+                "q": (float(taken.detach().sum()), len(taken)),
+                "td_error": (
+                    float(np.abs(errors[returns.learned]).sum()),
+                    int(returns.learned.sum()),
+                ),
+            }
+            if self.imitation:
+                imitation, measured = self._imitate(q, batch, np.repeat(weights, mixed.steps))
+                loss = loss + imitation * scale
+                means |= measured
             if self.agent.config.own_hand:
-                aux = self._aux_loss(state, tables, batch)
-                metrics["aux_loss"] = aux.detach()
+                aux = self._aux_loss(state, leaves, batch) * scale
+                sums["aux_loss"] = float(aux.detach())
                 loss = loss + config.aux_weight * aux
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self.network, config.clip)
-        self.optimiser.step()
-        errors = (taken - goal).detach().float().cpu().numpy()
-        self.replay.update(
-            sample.ids, sequence_priorities(episodes.lengths, errors, returns.learned, self.eta)
-        )
-        self.updates += 1
-        self._maintain()
-        metrics["q"] = taken.detach().mean()
-        return {name: float(value) for name, value in metrics.items()} | {
-            "td_error": float(np.abs(errors[returns.learned]).mean()),
-            "staleness": float(self.updates - 1 - episodes.version.mean()),
-            "steps": float(episodes.steps),
+        gradients = torch.autograd.grad(loss, [*leaves, *self.learned], allow_unused=True)
+        priorities = sequence_priorities(mixed.lengths, errors, returns.learned, self.eta)
+        return Part(gradients, priorities, sums, means)
+
+    def _compare(
+        self, q: Tensor, target_q: Tensor, batch: Batch, mixed: Mixing, returns: Returns
+    ) -> tuple[Tensor, Tensor]:
+        """Values of the moves taken, and what n-step double Q-learning says they are: [R] each."""
+        successor = torch.from_numpy(returns.successor).to(q.device)
+        discount = torch.from_numpy(returns.discount).to(q.device)
+        best = q.detach().argmax(1)
+        future = mixed.total(target_q.gather(1, best[:, None])[:, 0])[successor]
+        goal = torch.from_numpy(returns.rewards).to(q.device) + discount * future
+        return mixed.total(q.gather(1, batch.actions[:, None])[:, 0]), goal
+
+    def _imitate(
+        self, q: Tensor, batch: Batch, weights: NDArray[np.float32]
+    ) -> tuple[Tensor, dict[str, tuple[float, int]]]:
+        """The imitation loss, summed over steps with their weights, and what is told of it."""
+        assert self.imitation
+        losses = cross_entropy(q, batch.taught, self.imitation.temperature)
+        factor = self.imitation.weight_at(self.updates) * self.imitation.temperature
+        taught = int((batch.taught >= 0).sum())
+        agreed = int((q.detach().argmax(1) == batch.taught).sum())
+        return factor * (losses * torch.from_numpy(weights).to(q.device)).sum(), {
+            "imitation_loss": (float(losses.detach().sum()), taught),
+            "imitation_agreement": (float(agreed), taught),
         }
+
+    def _step(self, tables: Tables, parts: Sequence[Part]) -> None:
+        """Adds the parts' gradients up, in their order, and takes the optimiser's step."""
+        sums = list(parts[0].gradients)
+        for part in parts[1:]:
+            sums = [_add(a, b) for a, b in zip(sums, part.gradients, strict=True)]
+        self.optimiser.zero_grad(set_to_none=True)
+        outputs = list(tables)
+        for parameter, gradient in zip(self.learned, sums[len(outputs) :], strict=True):
+            if gradient is not None:
+                parameter.grad = _add(parameter.grad, gradient)
+        reached = [(t, g) for t, g in zip(outputs, sums, strict=False) if g is not None]
+        torch.autograd.backward([t for t, _ in reached], [g for _, g in reached])
+        self._gradient_norm = float(torch.nn.utils.clip_grad_norm_(self.network, self.config.clip))
+        self.optimiser.step()
 
     def publish(self) -> None:
         """Makes the current weights the latest version, and moves the running mean."""
@@ -229,22 +338,15 @@ class Learner:
     def _forward(self, agent: R3D2Agent, tables: Tables, batch: Batch) -> tuple[Tensor, Tensor]:
         """Q-values float32 [S, C] and recurrent states [S, hidden]."""
         x = agent.network.perceive(agent.pool(batch.inputs, tables))
-        places = batch.time * batch.size
-        # Row `places` is where the surplus steps go; the LSTM does not see it.
-        padded = x.new_zeros(places + 1, x.shape[1]).index_copy(0, batch.places, x)
-        y, _ = agent.network.recur(padded[:-1].view(batch.time, batch.size, -1), batch.memory)
-        state = y.flatten(0, 1).index_select(0, batch.places.clamp_max(places - 1))
+        state, _ = agent.network.recur(x, batch.layout, batch.memory)
         q = agent.network.relevance(state, tables, batch.choices, batch.legal)
         return q[: batch.steps], state[: batch.steps]
 
     def _aux_loss(self, state: Tensor, tables: Tables, batch: Batch) -> Tensor:
-        """Cross-entropy of the own hand, summed over steps, a sequence."""
+        """Cross-entropy of the own hand, summed over steps."""
         logits = self.agent.network.answers(state, tables)
-        return (
-            F.cross_entropy(
-                logits.flatten(0, 1), batch.labels.flatten(), ignore_index=-1, reduction="sum"
-            )
-            / batch.size
+        return F.cross_entropy(
+            logits.flatten(0, 1), batch.labels.flatten(), ignore_index=-1, reduction="sum"
         )
 
     def _meet(self, episodes: Episodes) -> None:
@@ -277,6 +379,50 @@ class Learner:
             self._target_tables = self.target.tables(self.target.embed())
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a lane found out about its part of a batch.
+
+    Attributes:
+        gradients: of the loss, by the tables and then by the parameters; None where it has none.
+        priorities: float32 [U], new ones of the units.
+        sums: metrics to be added up over the parts.
+        means: metrics to be averaged over all that they are about: sum over the part, and count.
+    """
+
+    gradients: tuple[Tensor | None, ...]
+    priorities: NDArray[np.float32]
+    sums: dict[str, float]
+    means: dict[str, tuple[float, int]]
+
+
+def _mean(parts: Sequence[tuple[float, int]]) -> float:
+    """The mean of everything in some parts, of each of which the sum and the count are given."""
+    return sum(total for total, _ in parts) / max(sum(count for _, count in parts), 1)
+
+
+def _staleness(episodes: Episodes, updates: int) -> float:
+    """Updates since the weights that began to play the agent's own sequences; 0 without any."""
+    own = episodes.taught[np.cumsum(episodes.lengths) - 1] < 0
+    return float(updates - episodes.version[own].mean()) if own.any() else 0.0
+
+
+def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return b if a is None else a if b is None else a + b
+
+
+def _ranges(lengths: NDArray[np.int32], parts: int) -> list[tuple[int, int]]:
+    """Ranges of units, of so many steps each, with about as many steps each, none of them empty."""
+    ends = np.cumsum(lengths)
+    n = len(lengths)
+    parts = min(parts, n)
+    cuts = np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts) + 1
+    for i in range(parts - 1):
+        cuts[i] = min(max(cuts[i], i + 1, cuts[i - 1] + 1 if i else 1), n - (parts - 1 - i))
+    edges = [0, *cuts.tolist(), n]
+    return list(itertools.pairwise(edges))
+
+
 def _optimiser_state(optimiser: torch.optim.Optimizer | None) -> dict[str, Any]:
     """Moments and step counts by parameter number; the settings are the configuration's."""
     if optimiser is None:
@@ -295,7 +441,7 @@ def _load_optimiser(optimiser: torch.optim.Optimizer | None, state: Mapping[str,
 
 
 class Batch:
-    """Sequences as tensors: steps packed for whatever works step by step, places for the LSTM.
+    """Sequences as tensors: steps packed one after the other.
 
     Matrix kernels are compiled for every new shape, which takes longer than they run. So the number
     of steps is rounded up; the surplus steps are empty, and all results are cut to ``steps``.
@@ -307,21 +453,13 @@ class Batch:
 
     def __init__(self, episodes: Episodes, agent: R3D2Agent) -> None:
         device = agent.device
-        lengths = episodes.lengths
         self.steps = episodes.steps
-        self.size, self.time = len(lengths), int(lengths.max())
         surplus = -self.steps % ROUND_STEPS
-        first = np.cumsum(lengths) - lengths
-        sequence = np.repeat(np.arange(self.size), lengths)
-        time = np.arange(self.steps) - first[sequence]
-        # Row of each step in a padded [time, size] batch.
-        places = np.pad(
-            time * self.size + sequence, (0, surplus), constant_values=self.time * self.size
-        )
-        self.places = torch.from_numpy(places).to(device)
+        self.layout = Layout(episodes.lengths, self.steps + surplus)
         self.memory = torch.from_numpy(episodes.memory).to(device)
         self.actions = torch.from_numpy(episodes.actions.astype(np.int64)).to(device)
         self.labels = torch.from_numpy(episodes.labels.astype(np.int64)).to(device)
+        self.taught = torch.from_numpy(episodes.taught.astype(np.int64)).to(device)
         facts = np.pad(episodes.fact_counts, (0, surplus))
         starts = np.cumsum(facts, dtype=np.int64) - facts
         self.inputs = agent.inputs(episodes.facts, starts, facts)

@@ -60,9 +60,9 @@ class Sample:
 
     Attributes:
         ids: int64 [n], names of the sequences, to be handed back with their new priorities. A
-            sequence can be drawn more than once.
+            sequence can be drawn more than once. Where whole episodes are drawn, names of these.
         weights: float32 [n], importance weights in (0, 1], the largest of the batch being 1.
-        episodes: the n sequences, in the order of ``ids``.
+        episodes: the n sequences, or those of the n episodes, in the order of ``ids``.
     """
 
     ids: NDArray[np.int64]
@@ -78,6 +78,9 @@ class PrioritisedReplay:
         memory_size: floats of recurrent memory stored with a sequence, M.
         label_size: labels of a step, K.
         num_settings: how many settings sequences may come from.
+        whole_episodes: whether the sequences of all seats of an episode are drawn together; they
+            must have been inserted together, in the order of the seats. Priorities are then those
+            of episodes, under the id of their first sequence.
         seed: of the draws, which depend on it and on the calls made, and on nothing else.
     """
 
@@ -88,9 +91,10 @@ class PrioritisedReplay:
         memory_size: int = 0,
         label_size: int = 0,
         num_settings: int = 1,
+        whole_episodes: bool = False,
         seed: int = 0,
     ) -> None:
-        self.config = config
+        self.config, self.whole_episodes = config, whole_episodes
         self.late_updates = 0
         """Priorities that arrived after their sequence had been evicted."""
         self._arena = Arena(
@@ -126,7 +130,12 @@ class PrioritisedReplay:
     @property
     def counts(self) -> NDArray[np.int64]:
         """Live sequences and live steps of every setting, int64 [settings, 2]."""
-        return self._arena.counts.copy()
+        return self._arena.counts[:, :2].copy()
+
+    @property
+    def _drawable(self) -> NDArray[np.int64]:
+        """Live sequences, or episodes, that can be drawn of every setting, int64 [settings]."""
+        return self._arena.counts[:, 2 if self.whole_episodes else 0]
 
     @property
     def nbytes(self) -> int:
@@ -151,7 +160,8 @@ class PrioritisedReplay:
         evicted = np.arange(oldest, min(self._arena.oldest, end)) % self.config.capacity
         assign(self._tree, self._leaf_of[evicted], np.zeros(len(evicted)))
         fresh = np.arange(max(end, self._arena.oldest), self._arena.end)
-        self._enter(fresh, np.full(len(fresh), self._top))
+        drawn = self._arena.seats(fresh) == 0 if self.whole_episodes else True
+        self._enter(fresh, np.full(len(fresh), self._top) * drawn)
 
     def sample(self, n: int) -> Sample:
         """Draws n sequences, in proportion to priority ** alpha, with replacement.
@@ -159,25 +169,31 @@ class PrioritisedReplay:
         Where ``balanced`` is set, settings are drawn first, each in inverse proportion to the mean
         length of its live sequences, and weights correct towards uniform within a setting.
 
+        Where episodes are drawn whole, they are as many as have about n sequences.
+
         Raises:
             ValueError: if n is below 1, or replay is empty.
         """
         if n < 1:
             raise ValueError(f"a sample needs at least 1 sequence, got {n}")
-        if not len(self):
+        drawable = self._drawable
+        if not drawable.any():
             raise ValueError("replay is empty: insert sequences before sampling")
+        if self.whole_episodes:
+            n = self._episodes_of(n)
         # Strata: the k-th point lies in the k-th of n equal parts of the line.
         points = (np.arange(n) + self._rng.random(n)) / n
         lanes, points = self._lanes_at(points)
         leaves = find(self._tree, points, self._lanes + lanes)
-        sizes = self._arena.counts[lanes, 0] if self._lanes > 1 else len(self)
+        sizes = drawable[lanes] if self._lanes > 1 else drawable.sum()
         chances = sizes * self._tree[len(self._tree) // 2 + leaves]
         chances /= self._tree[self._lanes + lanes]
         weights = (chances / chances.min()) ** -self.config.beta
         oldest = self._arena.oldest
         slots = leaves % (len(self._tree) // (2 * self._lanes))
         ids = oldest + (slots - oldest) % self.config.capacity
-        return Sample(ids, weights.astype(np.float32), self._arena.gather(ids))
+        drawn = self._arena.whole(ids) if self.whole_episodes else ids
+        return Sample(ids, weights.astype(np.float32), self._arena.gather(drawn))
 
     def update(self, ids: NDArray[np.int64], priorities: NDArray[np.float32]) -> None:
         """Sets the priorities of sampled sequences; those evicted since are counted and ignored.
@@ -231,7 +247,7 @@ class PrioritisedReplay:
         if not np.array_equal(arrays["shape"], self._shape()):
             raise ValueError(
                 "the saved replay has the shape (capacity, bytes, memory size, label size, "
-                f"settings, trees) {arrays['shape'].tolist()} and this one "
+                f"settings, columns, trees) {arrays['shape'].tolist()} and this one "
                 f"{self._shape().tolist()}: resume with the configuration it was saved with"
             )
         self._arena.load_state(arrays)
@@ -262,14 +278,27 @@ class PrioritisedReplay:
         """The lane under each point of [0, 1], and how far along that lane it lies."""
         if self._lanes == 1:
             return np.zeros(len(points), np.int64), points
-        sequences, steps = self._arena.counts.T
-        widths = sequences / np.maximum(steps, 1)
-        ends = np.cumsum(widths / widths.sum())
+        ends = np.cumsum(self._shares())
         # Rounding may leave the last end below 1: what lies beyond is of the last lane in use.
-        lanes = np.minimum(np.searchsorted(ends, points, "right"), np.flatnonzero(sequences)[-1])
+        lanes = np.minimum(
+            np.searchsorted(ends, points, "right"), np.flatnonzero(self._drawable)[-1]
+        )
         starts = np.concatenate([[0.0], ends])
         fractions = (points - starts[lanes]) / (starts[lanes + 1] - starts[lanes])
         return lanes, np.clip(fractions, 0.0, 1.0)
+
+    def _shares(self) -> NDArray[np.float64]:
+        """The share of each setting in the draws where settings are balanced: [settings]."""
+        widths = self._drawable / np.maximum(self._arena.counts[:, 1], 1)
+        shares: NDArray[np.float64] = widths / widths.sum()
+        return shares
+
+    def _episodes_of(self, n: int) -> int:
+        """How many episodes have about n sequences."""
+        drawable, sequences = self._drawable, self._arena.counts[:, 0]
+        shares = self._shares() if self._lanes > 1 else drawable / drawable.sum()
+        mean = float((shares * sequences / np.maximum(drawable, 1)).sum())
+        return max(1, round(n / mean))
 
 
 # Compiled code is kept by the date of its own file: it calls nothing that another file holds.

@@ -28,6 +28,7 @@ class Tracks(NamedTuple):
     choices: NDArray[np.int16]  # [K, T * max_choices]
     choices_used: NDArray[np.int32]  # [K]
     actions: NDArray[np.int16]  # [K, T]
+    taught: NDArray[np.int16]  # [K, T]
     rewards: NDArray[np.float32]  # [K, T]
     labels: NDArray[np.int8]  # [K, T, labels]
     version: NDArray[np.int32]  # [K], weights that chose the first action
@@ -55,6 +56,7 @@ def allocate(
         choices=np.zeros((count, steps * max_choices), np.int16),
         choices_used=np.zeros(count, np.int32),
         actions=np.zeros((count, steps), np.int16),
+        taught=np.zeros((count, steps), np.int16),
         rewards=np.zeros((count, steps), np.float32),
         labels=np.zeros((count, steps, labels), np.int8),
         version=np.zeros(count, np.int32),
@@ -78,6 +80,7 @@ def record(
     choices,
     choice_counts,
     actions,
+    taught,
     labels,
     memory,
     version,
@@ -107,6 +110,7 @@ def record(
         tracks.choices_used[k] = at + n
         tracks.choice_counts[k, j] = n
         tracks.actions[k, j] = actions[g]
+        tracks.taught[k, j] = taught[g]
         tracks.rewards[k, j] = 0.0
         for i in range(tracks.labels.shape[2]):
             tracks.labels[k, j, i] = labels[g, i] if i < labels.shape[1] else -1
@@ -142,6 +146,7 @@ def keep_overlap(tracks, rows, overlap):
             tracks.fact_counts[k, j - first] = tracks.fact_counts[k, j]
             tracks.choice_counts[k, j - first] = tracks.choice_counts[k, j]
             tracks.actions[k, j - first] = tracks.actions[k, j]
+            tracks.taught[k, j - first] = tracks.taught[k, j]
             tracks.rewards[k, j - first] = tracks.rewards[k, j]
             tracks.labels[k, j - first] = tracks.labels[k, j]
         tracks.start[k] = tracks.restart[k]
@@ -149,8 +154,10 @@ def keep_overlap(tracks, rows, overlap):
         tracks.length[k] = length - first
 
 
-def gather(tracks: Tracks, rows: NDArray[np.int64], terminal: bool, setting: int) -> Episodes:
-    """Packs some tracks into episodes, leaving them as they are."""
+def gather(
+    tracks: Tracks, rows: NDArray[np.int64], terminal: bool, setting: int, seats: int
+) -> Episodes:
+    """Packs some tracks of games of so many seats into episodes, leaving them as they are."""
     lengths = tracks.length[rows]
     facts = np.empty(tracks.facts_used[rows].sum(), np.int16)
     choices = np.empty(tracks.choices_used[rows].sum(), np.int16)
@@ -169,7 +176,9 @@ def gather(tracks: Tracks, rows: NDArray[np.int64], terminal: bool, setting: int
         memory=tracks.start[rows],
         setting=np.full(len(rows), setting, np.int16),
         version=tracks.version[rows],
+        seat=(rows % seats).astype(np.int8),
         labels=tracks.labels[rows][taken],
+        taught=tracks.taught[rows][taken],
     )
 
 

@@ -17,30 +17,31 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 import games
 from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
 from games.other_play import OtherPlay
-from marl.actor import Actor, exploration_spectrum
+from marl.actor import Actor, exploration_spectrum, temperature_spectrum
 from marl.checkpoint import CheckpointStore
-from marl.config import TrainConfig, from_dict, to_dict
+from marl.config import CONFIG_FILE, TrainConfig, load_config, to_dict
+from marl.core import Policy
 from marl.episodes import Episodes
 from marl.evaluate import Evaluation, evaluate
+from marl.imitation import find_teacher
+from marl.lanes import prepare_process
 from marl.learner import Learner
 from marl.limiter import Limiter
 from marl.monitor import Monitor
 from marl.replay import PrioritisedReplay
 from marl.state import flatten, unflatten
 from marl.weights import LocalWeights
-
-CONFIG_FILE = "config.json"
 
 EVALUATION_SEED = 2**40
 """Of the games that are played to watch a run. Training's seeds lie beyond all that anybody would
@@ -70,6 +71,12 @@ class SerialRun:
             self._game(players, share, TRAINING_SEED + seeds_of_settings[2 * i])
             for i, players in enumerate(self.settings)
         ]
+        longest = max(game.max_turns for game in playing)
+        if config.learner.mixing == "vdn" and longest > config.replay.max_length:
+            raise ValueError(
+                f"learner.mixing=vdn needs whole episodes, of up to {longest} own turns here: "
+                f"raise replay.max_length from {config.replay.max_length}"
+            )
         first = playing[0]
         self.agent = R3D2Agent(config.agent, first.phrasebook, agent_seed)
         self.player = R3D2Agent(config.agent, first.phrasebook, agent_seed)
@@ -85,38 +92,43 @@ class SerialRun:
             memory_size=self.agent.memory_size,
             label_size=labels,
             num_settings=len(self.settings),
+            whole_episodes=config.learner.mixing == "vdn",
             seed=replay_seed,
         )
         self.limiter = Limiter(config.warm_up, config.samples_per_insert)
         self.weights = LocalWeights()
         self.learner = Learner(
-            self.agent, self.replay, self.weights, config.learner, config.replay.eta
+            self.agent,
+            self.replay,
+            self.weights,
+            config.learner,
+            config.replay.eta,
+            config.imitation if config.imitate else None,
         )
         self.player.load(*self.weights.latest())
-        spectrum = exploration_spectrum(share, config.actor.epsilon, config.actor.epsilon_spread)
-        self.actors = [
-            Actor(
-                game,
-                self.player,
-                self._insert,
-                spectrum,
-                seeds_of_settings[2 * i + 1],
-                setting=i,
-                max_length=config.replay.max_length,
-                overlap=config.learner.burn_in,
-                label_size=labels,
-            )
-            for i, game in enumerate(playing)
-        ]
+        self._played: list[Episodes] = []
         self._metrics: list[dict[str, float]] = []
+        self._labels = labels
+        epsilons = exploration_spectrum(share, config.actor.epsilon, config.actor.epsilon_spread)
+        temperatures = temperature_spectrum(
+            share, config.actor.temperature, config.actor.temperature_spread
+        )
+        self.actors = self._actors(
+            self.player, playing, epsilons, seeds_of_settings[1::2], temperatures=temperatures
+        )
+        self.teachers = self._teachers(config.imitate, device) if config.imitate else []
+        # Moves that the teacher is owed: it makes its share of them without being left to chance.
+        self._owed = 0.0
 
     @property
     def env_steps(self) -> int:
         """Moves made in all games."""
-        return sum(actor.env_steps for actor in self.actors)
+        return sum(actor.env_steps for actor in (*self.actors, *self.teachers))
 
     def step(self) -> int:
-        """One move in every game of the setting that is behind, then the updates that are due.
+        """The update that is due, or else one move in every game of the setting that is behind.
+
+        Where the moves are due next, they are made while the update changes the weights.
 
         Returns:
             the number of updates.
@@ -124,13 +136,33 @@ class SerialRun:
         version, tensors = self.weights.latest()
         if version != self.player.version:
             self.player.load(version, tensors)
+        if not self.limiter.can_sample():
+            self._next().step()
+            self._hand_over()
+            return 0
+        self.limiter.sampled(self.config.learner.batch)
+        meanwhile = None if self.limiter.can_sample() else self._next().step
+        self._metrics.append(self.learner.update(meanwhile))
+        self._hand_over()
+        return 1
+
+    def _next(self) -> Actor:
+        """Who is to move next, the teacher or the agent, in the setting that is behind."""
+        teaching = False
+        if self.teachers:
+            self._owed += self.config.imitation.share(self.learner.updates)
+            teaching = self._owed >= 1
+            self._owed -= teaching
         # Balanced by transitions: settings differ in how long their games are.
-        min(self.actors, key=lambda actor: (actor.env_steps, actor.setting)).step()
-        before = self.learner.updates
-        while self.limiter.can_sample():
-            self._metrics.append(self.learner.update())
-            self.limiter.sampled(self.config.learner.batch)
-        return self.learner.updates - before
+        actors = self.teachers if teaching else self.actors
+        return min(actors, key=lambda actor: (actor.env_steps, actor.setting))
+
+    def _hand_over(self) -> None:
+        """Inserts what was played, at a moment that does not depend on which thread was faster."""
+        for episodes in self._played:
+            self.replay.insert(episodes)
+            self.limiter.inserted(len(episodes))
+        self._played.clear()
 
     def evaluate(self, games_each: int, seed: int = EVALUATION_SEED) -> dict[int, Evaluation]:
         """Greedy play of the running mean of the weights, for every number of players."""
@@ -157,7 +189,8 @@ class SerialRun:
             "replay/mib": self.replay.nbytes / 2**20,
             "replay/samples_per_insert": self.limiter.measured,
             "act/env_steps": self.env_steps,
-            "act/episodes": sum(actor.episodes for actor in self.actors),
+            "act/episodes": sum(actor.episodes for actor in (*self.actors, *self.teachers)),
+            "act/taught_steps": sum(actor.env_steps for actor in self.teachers),
             "act/epsilon": float(np.mean([actor.epsilons.mean() for actor in self.actors])),
         }
 
@@ -180,6 +213,8 @@ class SerialRun:
             "replay": self.replay.state(),
             "limiter": self.limiter.state(),
             "actors": {str(i): actor.state() for i, actor in enumerate(self.actors)},
+            "teachers": {str(i): actor.state() for i, actor in enumerate(self.teachers)},
+            "owed": self._owed,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -190,16 +225,55 @@ class SerialRun:
         self.limiter.load_state(state["limiter"])
         for i, actor in enumerate(self.actors):
             actor.load_state(state["actors"][str(i)])
+        for i, actor in enumerate(self.teachers):
+            actor.load_state(state["teachers"][str(i)])
+        self._owed = state["owed"]
+
+    def _actors(
+        self,
+        policy: Policy,
+        playing: Sequence[BatchedGame],
+        epsilons: NDArray[np.float64],
+        seeds: Sequence[int],
+        temperatures: NDArray[np.float32] | None = None,
+        teaching: bool = False,
+    ) -> list[Actor]:
+        """An actor for each setting, all with the same policy."""
+        return [
+            Actor(
+                game,
+                policy,
+                self._played.append,
+                epsilons,
+                seeds[i],
+                setting=i,
+                max_length=self.config.replay.max_length,
+                overlap=self.config.learner.burn_in,
+                label_size=self._labels,
+                temperatures=temperatures,
+                teaching=teaching,
+            )
+            for i, game in enumerate(playing)
+        ]
+
+    def _teachers(self, name: str, device: str) -> list[Actor]:
+        """Actors that play as the teacher does, as many games as there are for self-play."""
+        config, share = self.config, self.actors[0].game.num_games
+        sequence = np.random.SeedSequence([config.seed, 1])
+        seeds = [int(seed) for seed in sequence.generate_state(2 * len(self.settings))]
+        playing = [
+            self._game(players, share, TRAINING_SEED + seeds[2 * i])
+            for i, players in enumerate(self.settings)
+        ]
+        teacher = find_teacher(name, config.game, config.variant, playing, device)
+        epsilons = np.full(share, config.imitation.epsilon)
+        return self._actors(teacher, playing, epsilons, seeds[1::2], teaching=True)
 
     def _game(self, players: int, num_games: int, seed: int) -> BatchedGame:
         game = games.batched(
             self.config.game, num_games, seed, players=players, preset=self.config.variant
         )
         return OtherPlay(game, seed) if self.config.actor.other_play else game
-
-    def _insert(self, episodes: Episodes) -> None:
-        self.replay.insert(episodes)
-        self.limiter.inserted(len(episodes))
 
 
 def train(
@@ -229,8 +303,7 @@ def train(
             holds none and it is.
     """
     start = time.monotonic()
-    # Denormal numbers, of which a decaying LSTM memory is full, cost processors a hundredfold.
-    torch.set_flush_denormal(True)
+    prepare_process()
     if minutes is None and updates is None:
         raise ValueError("training needs a budget: give minutes, updates or both")
     store = CheckpointStore(run_dir / "checkpoints", keep=config.keep_checkpoints)
@@ -282,18 +355,6 @@ def train(
         if interrupted:
             monitor.say(f"interrupted; go on with --resume --run-dir {run_dir}")
     return run
-
-
-def load_config(run_dir: Path) -> TrainConfig:
-    """The configuration that a run was started with.
-
-    Raises:
-        ValueError: if there is no run.
-    """
-    path = run_dir / CONFIG_FILE
-    if not path.is_file():
-        raise ValueError(f"{run_dir} holds no run: it has no {CONFIG_FILE}")
-    return from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _refuse_second(run_dir: Path) -> None:

@@ -24,12 +24,15 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "very-small": ("--variant", "very-small"),
     # Colours under names of each seat's own, and a head that guesses the own hand.
     "other-play": ("--actor.other-play", "--agent.own-hand"),
-    # Without text: what the language model is worth.
+    # Without text, what the language model is worth: R2D2, every seat learning for itself (IQL).
     "vector": ("--agent.encoder", "vector"),
+    "iql": ("--agent.encoder", "vector"),
+    # The same with values that add up over the seats.
+    "vdn": ("--agent.encoder", "vector", "--learner.mixing", "vdn"),
     # The published agent: it reads whole paragraphs, replays uniformly, and learns in one step.
     "paper": (
         *("--agent.encoder", "paragraph", "--agent.text-pool", "mean", "--agent.hidden", "128"),
-        *("--agent.lstm-hidden", "128", "--agent.layers", "2"),
+        *("--agent.core", "lstm", "--agent.memory", "128", "--agent.layers", "2"),
         *("--replay.alpha", "0", "--replay.beta", "0", "--learner.n-step", "1"),
         *("--learner.learning-rate", "6.25e-5", "--learner.text-learning-rate", "6.25e-5"),
         *("--learner.target-interval", "2500", "--learner.refresh-interval", "1"),
@@ -69,7 +72,7 @@ class _Session:
 
 @dataclass(frozen=True, kw_only=True)
 class Train(TrainConfig, _Session):
-    """Learns to play a game together, by self-play, from nothing.
+    """Learns to play a game together, by self-play, from nothing or from somebody else's games.
 
     The run can be interrupted (Ctrl-C saves first) and resumed. Watch it with
     tensorboard --logdir RUN_DIR.
@@ -77,6 +80,9 @@ class Train(TrainConfig, _Session):
 
     game: Annotated[Literal[games.GAMES], tyro.conf.Positional] = "hanabi"  # type: ignore[valid-type]
     """What to play."""
+    imitate: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Who is imitated before self-play begins: anybody in the roster, such as bot:smart. Without a
+    name, the agent learns by self-play from nothing."""
 
     def __post_init__(self) -> None:
         TrainConfig.__post_init__(self)

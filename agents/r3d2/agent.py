@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from agents.core import Observations
 from agents.r3d2.config import R3D2Config
+from agents.r3d2.cores import Layout
 from agents.r3d2.network import R3D2Network, Tables
 from agents.r3d2.readers import TextReader, make_reader
 from games.text import PAD, Phrasebook
@@ -139,21 +140,45 @@ class R3D2Agent(nn.Module):
         self, observations: Observations, memory: NDArray[np.float32]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """Chooses greedily for B seats; see ``marl.core.Policy.act``."""
-        self.meet(observations.facts, observations.choices)
         with torch.inference_mode(), self.autocast():
-            if self._tables is None:
-                self._tables = self.tables(self.embed())
-            facts = observations.facts
-            starts = np.arange(len(facts), dtype=np.int64) * facts.shape[1]
-            inputs = self.inputs(facts.ravel(), starts, observations.fact_counts)
-            x = self.network.perceive(self.pool(inputs, self._tables))[None]
-            writable = np.require(memory, np.float32, "W")  # what came over a wire is not
-            state, after = self.network.recur(x, torch.from_numpy(writable).to(self.device))
+            tables, state, after = self._look(observations, memory)
             rows, legal = self.legal(observations.choices, observations.choice_counts)
-            q = self.network.relevance(state[0], self._tables, rows, legal).cpu().numpy()
+            q = self.network.relevance(state, tables, rows, legal).cpu().numpy()
         values = np.full(observations.choices.shape, -np.inf, np.float32)
         values[:, : q.shape[1]] = q
         return q.argmax(1), values, after.cpu().numpy()
+
+    def believe(
+        self, observations: Observations, memory: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """What the auxiliary head makes of B seats' observations.
+
+        Args:
+            observations: of each seat on its own turn.
+            memory: float32 [B, memory_size], as it was before that turn.
+
+        Returns:
+            float32 [B, K, N], for each of K slots the probabilities of N answers (see ``admit``).
+        """
+        with torch.inference_mode(), self.autocast():
+            tables, state, _ = self._look(observations, memory)
+            return self.network.answers(state, tables).softmax(-1).cpu().numpy()
+
+    def _look(
+        self, observations: Observations, memory: NDArray[np.float32]
+    ) -> tuple[Tables, Tensor, Tensor]:
+        """Tables, recurrent states [B, hidden] and the memory after them."""
+        self.meet(observations.facts, observations.choices)
+        if self._tables is None:
+            self._tables = self.tables(self.embed())
+        facts = observations.facts
+        starts = np.arange(len(facts), dtype=np.int64) * facts.shape[1]
+        inputs = self.inputs(facts.ravel(), starts, observations.fact_counts)
+        x = self.network.perceive(self.pool(inputs, self._tables))
+        writable = np.require(memory, np.float32, "W")  # what came over a wire is not
+        before = torch.from_numpy(writable).to(self.device)
+        state, after = self.network.recur(x, Layout(np.ones(len(facts), np.int64)), before)
+        return self._tables, state, after
 
     def load(self, version: int, tensors: Mapping[str, Any]) -> None:
         """Takes on published weights.
@@ -189,6 +214,13 @@ class R3D2Agent(nn.Module):
         other.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return other
 
+    def spread_out(self) -> None:
+        """Has the reader keep the phrases of the active set apart; before training begins."""
+        if isinstance(self.reader, TextReader):
+            phrases = np.concatenate([self.facts.ids, self.choices.ids]).astype(np.int64)
+            self.reader.spread_out(torch.from_numpy(phrases))
+        self.forget()
+
     def calibrate(self) -> None:
         """Standardises phrases by these weights, where they were not reached by training."""
         with self.autocast():
@@ -199,7 +231,8 @@ class R3D2Agent(nn.Module):
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """bfloat16 where the processor has units for it, plain float32 elsewhere."""
-        if self.device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+        fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        if self.device.type == "cpu" and not fast():
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 

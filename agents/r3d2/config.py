@@ -36,15 +36,18 @@ class R3D2Config:
     # What stands on it.
     hidden: int = 256
     """Width of pooled facts, recurrent outputs and relevance space."""
-    lstm_hidden: int = 256
-    """Width of the LSTM, whose share of the time grows with it; facts bypass it."""
+    core: Literal["gated", "lstm"] = "gated"
+    """gated: memory whose gates see the input only, several times faster to train; lstm: the
+    paper's."""
+    memory: int = 128
+    """Width of the recurrent core; facts bypass it."""
     layers: int = 1
-    """Layers of the LSTM."""
+    """Layers of the recurrent core."""
     own_hand: bool = False
     """Auxiliary head that predicts the agent's own hidden cards (training labels needed)."""
 
     def __post_init__(self) -> None:
-        for name in ("lora_rank", "text_layers", "text_hidden", "hidden", "lstm_hidden", "layers"):
+        for name in ("lora_rank", "text_layers", "text_hidden", "hidden", "memory", "layers"):
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"agent.{name} must be at least 1, got {value}")

@@ -9,17 +9,17 @@ table. Nothing depends on the number of facts, choices or players.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agents.r3d2.config import R3D2Config
+from agents.r3d2.cores import GatedCore, Layout, LSTMCore
 
 
-@dataclass(frozen=True)
-class Tables:
+class Tables(NamedTuple):
     """Phrase tables of one parameter version.
 
     Attributes:
@@ -31,6 +31,10 @@ class Tables:
     facts: Tensor
     choices: Tensor
     labels: Tensor
+
+    def leaves(self) -> Tables:
+        """The same values, cut off from what they were computed from, to be differentiated by."""
+        return Tables(*(table.detach().requires_grad_() for table in self))
 
 
 class R3D2Network(nn.Module):
@@ -44,8 +48,7 @@ class R3D2Network(nn.Module):
     def __init__(self, config: R3D2Config, text_width: int) -> None:
         super().__init__()
         hidden = config.hidden
-        self.hidden, self.lstm_hidden, self.layers = hidden, config.lstm_hidden, config.layers
-        self.memory_size = 2 * config.layers * config.lstm_hidden
+        self.hidden = hidden
         # A hidden layer between phrase embedding and table: with a linear map the table's rank,
         # and so what a sum of facts can tell apart, would be capped at the text's width.
         self.fact = nn.Sequential(
@@ -56,8 +59,10 @@ class R3D2Network(nn.Module):
         )
         self.pooled = nn.LayerNorm(hidden)
         self.mix = nn.Linear(hidden, hidden)
-        self.lstm = nn.LSTM(hidden, config.lstm_hidden, config.layers)
-        self.recall = nn.Linear(config.lstm_hidden, hidden)
+        core = LSTMCore if config.core == "lstm" else GatedCore
+        self.core = core(hidden, config.memory, config.layers)
+        self.memory_size = self.core.memory_size
+        self.recall = nn.Linear(self.core.width, hidden)
         self.value = nn.Linear(hidden, 1)
         self.query = nn.Linear(hidden, hidden)
         self.answer = nn.Linear(hidden, hidden) if config.own_hand else None
@@ -77,21 +82,19 @@ class R3D2Network(nn.Module):
         x = F.relu(self.pooled(pooled))
         return F.relu(self.mix(x))
 
-    def recur(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Runs the LSTM over T own turns of B seats.
+    def recur(self, x: Tensor, layout: Layout, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Runs the recurrent core over sequences of own turns.
 
         Args:
-            x: [T, B, hidden].
-            memory: float32 [B, memory_size], hidden and cell states, flat.
+            x: [rows, hidden], packed steps (see ``agents.r3d2.cores``).
+            layout: where the sequences lie among them.
+            memory: float32 [B, memory_size], before each sequence's first step.
 
         Returns:
-            outputs [T, B, hidden] and the memory after the last step.
+            outputs [rows, hidden] and the memory after each sequence's last step.
         """
-        batch = x.shape[1]
-        state = memory.view(batch, 2, self.layers, self.lstm_hidden).permute(1, 2, 0, 3)
-        y, (h, c) = self.lstm(x, (state[0].contiguous(), state[1].contiguous()))
-        after = torch.stack([h, c]).permute(2, 0, 1, 3).reshape(batch, -1)
-        return x + self.recall(y), after.float()
+        y, after = self.core(x, layout, memory)
+        return x + self.recall(y), after
 
     def relevance(self, state: Tensor, tables: Tables, choices: Tensor, legal: Tensor) -> Tensor:
         """Q-values of the legal choices: a state value plus centred relevance (dueling).
@@ -108,7 +111,10 @@ class R3D2Network(nn.Module):
         scores = self.query(state) @ tables.choices.mT * self.hidden**-0.5
         advantage = scores.float().gather(1, choices)
         mean = (advantage * legal).sum(1, keepdim=True) / legal.sum(1, keepdim=True)
-        q = self.value(state).float() + advantage - mean
+        # In float32 whatever the rest is in: at 12 points bfloat16 has steps of a sixteenth.
+        with torch.autocast(state.device.type, enabled=False):
+            value = self.value(state.float())
+        q = value + advantage - mean
         return q.masked_fill(~legal, -torch.inf)
 
     def answers(self, state: Tensor, tables: Tables) -> Tensor:

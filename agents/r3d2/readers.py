@@ -22,8 +22,8 @@ class TextReader(nn.Module):
     """Reads phrases with a language model.
 
     Sentences of one game share most words, so that their embeddings all but coincide, and a sum of
-    them would tell little of which they were. Two things keep them apart. A linear map, fixed from
-    the start, whitens the spread of the phrasebook under the initial weights. What comes out is
+    them would tell little of which they were. Two things keep them apart. A linear map, fixed when
+    training begins (``spread_out``), whitens the phrases that are trained on. What comes out is
     standardised over the phrases that are trained on, at every run of the language model (batch
     normalisation, arXiv 1502.03167, whose batch here is the whole population); without that, a
     small step that moves all phrases alike drowns what tells them apart, and learning collapses.
@@ -48,19 +48,23 @@ class TextReader(nn.Module):
         self.width, self.standardise = bert.config.hidden, standardise
         self._tokens = torch.zeros(0, 0, dtype=torch.int32)
         self._lengths = torch.zeros(0, dtype=torch.int32)
-        tokens, lengths = self._sentences()
-        center, whiten = torch.zeros(self.width), torch.eye(self.width)
-        if standardise and len(tokens) > 1:
-            with torch.no_grad():
-                spread = self.bert(tokens, lengths).double()
-            values, axes = torch.linalg.eigh(spread.T.cov())
-            # Damped, so that directions without a message are not blown up to the size of the rest.
-            scales = (values.clamp_min(0) + WHITENING_DAMP * values.max()).rsqrt()
-            whiten = (axes * scales).float().contiguous()
-            center = spread.mean(0).float() @ whiten
-        self.register_buffer("whiten", whiten)
-        self.register_buffer("center", center)
+        self.register_buffer("whiten", torch.eye(self.width))
+        self.register_buffer("center", torch.zeros(self.width))
         self.register_buffer("scale", torch.ones(self.width))
+
+    def spread_out(self, ids: Tensor) -> None:
+        """Sets the whitening map by some phrases under the present weights: int64 [n]."""
+        if not self.standardise or len(ids) < 2:
+            return
+        tokens, lengths = self._sentences()
+        with torch.no_grad():
+            device = self.center.device
+            spread = self.bert(tokens[ids].to(device), lengths[ids].to(device)).double()
+        values, axes = torch.linalg.eigh(spread.T.cov())
+        # Damped, so that directions without a message are not blown up to the size of the rest.
+        scales = (values.clamp_min(0) + WHITENING_DAMP * values.max()).rsqrt()
+        self.whiten.copy_(axes * scales)
+        self.center.copy_(spread.mean(0).float() @ self.whiten)
 
     def _sentences(self) -> tuple[Tensor, Tensor]:
         """Token ids [phrases, L] and lengths [phrases] of the whole phrasebook."""

@@ -101,7 +101,9 @@ class _Ours:
             memory=np.zeros((INSERT, 0), np.float32),
             setting=np.zeros(INSERT, np.int16),
             version=np.zeros(INSERT, np.int32),
+            seat=np.zeros(INSERT, np.int8),
             labels=rng.integers(-1, 25, (steps, LABELS), np.int8),
+            taught=np.full(steps, -1, np.int16),
         )
         config = ReplayConfig(capacity=CAPACITY, capacity_bytes=6_400 * CAPACITY)
         self.replay = PrioritisedReplay(config, label_size=LABELS)

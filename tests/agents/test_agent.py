@@ -20,7 +20,7 @@ from agents.r3d2.config import R3D2Config
 from games.text import PAD, Phrasebook
 from marl.actor import observe
 
-SMALL = R3D2Config(hidden=32, lstm_hidden=32, text_hidden=32)
+SMALL = R3D2Config(hidden=32, memory=32, text_hidden=32)
 CLOSE = 1e-4
 """What float32 sums in another order may differ by."""
 
@@ -139,7 +139,7 @@ def test_bfloat16_plays_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None
 def test_phrases_that_were_never_seen_get_a_score(encoder: str) -> None:
     """Sentences that the phrasebook gains later, longer than all before and with new words."""
     book = make_book(closed=False)
-    agent = R3D2Agent(R3D2Config(encoder=encoder, hidden=32, lstm_hidden=32, text_hidden=32), book)  # type: ignore[arg-type]
+    agent = R3D2Agent(R3D2Config(encoder=encoder, hidden=32, memory=32, text_hidden=32), book)  # type: ignore[arg-type]
     memory = np.zeros((1, agent.memory_size), np.float32)
     _, known, _ = agent.act(row([0, 5], [12, 13]), memory)
     choice = book.intern("I cautiously unscrew the chandelier from the ceiling of the great hall")
@@ -169,7 +169,7 @@ def test_a_phrasebook_may_start_empty() -> None:
 @pytest.mark.parametrize("encoder", ["phrases", "paragraph", "vector"])
 def test_rows_do_not_depend_on_their_batch(encoder: str) -> None:
     agent = R3D2Agent(
-        R3D2Config(encoder=encoder, hidden=32, lstm_hidden=32, text_hidden=32, layers=2), BOOK
+        R3D2Config(encoder=encoder, hidden=32, memory=32, text_hidden=32, layers=2), BOOK
     )  # type: ignore[arg-type]
     rng = np.random.default_rng(2)
     rows, memory = random_rows(rng, 12), memories(rng, agent, 12)
@@ -209,7 +209,7 @@ def test_facts_are_a_set() -> None:
 @pytest.mark.parametrize("encoder", ["phrases", "vector"])
 def test_choices_carry_their_values_along(encoder: str) -> None:
     """Permuted choices have permuted values; which one is taken does not change."""
-    agent = R3D2Agent(R3D2Config(encoder=encoder, hidden=32, lstm_hidden=32, text_hidden=32), BOOK)  # type: ignore[arg-type]
+    agent = R3D2Agent(R3D2Config(encoder=encoder, hidden=32, memory=32, text_hidden=32), BOOK)  # type: ignore[arg-type]
     rng = np.random.default_rng(4)
     memory = memories(rng, agent, 1)
     choices = np.array([12, 13, 14, 15])
@@ -294,7 +294,7 @@ def test_what_came_over_a_wire_is_read_only() -> None:
 
 @pytest.mark.parametrize(
     ("saved", "mine"),
-    [(SMALL, R3D2Config(hidden=64, lstm_hidden=32, text_hidden=32)), (SMALL, None)],
+    [(SMALL, R3D2Config(hidden=64, memory=32, text_hidden=32)), (SMALL, None)],
 )
 def test_weights_that_do_not_fit_are_refused_in_one_line(
     saved: R3D2Config, mine: R3D2Config | None
@@ -312,7 +312,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(
 
 def test_a_free_embedding_cannot_meet_a_new_phrase() -> None:
     book = make_book(closed=False)
-    agent = R3D2Agent(R3D2Config(encoder="vector", hidden=32, lstm_hidden=32, text_hidden=32), book)
+    agent = R3D2Agent(R3D2Config(encoder="vector", hidden=32, memory=32, text_hidden=32), book)
     memory = np.zeros((1, agent.memory_size), np.float32)
     assert np.isfinite(agent.act(row([0], [12, 13]), memory)[1][0, :2]).all()
     new = book.intern("I sing")
@@ -322,9 +322,7 @@ def test_a_free_embedding_cannot_meet_a_new_phrase() -> None:
 
 @pytest.mark.usefixtures("exact")
 def test_a_paragraph_holds_the_facts_in_the_order_they_are_told() -> None:
-    agent = R3D2Agent(
-        R3D2Config(encoder="paragraph", hidden=32, lstm_hidden=32, text_hidden=32), BOOK
-    )
+    agent = R3D2Agent(R3D2Config(encoder="paragraph", hidden=32, memory=32, text_hidden=32), BOOK)
     tokens = agent.inputs(np.array([3, 8, 1], np.int16), np.array([0, 2]), np.array([2, 1]))  # type: ignore[arg-type]
     tokenizer = agent.reader.tokenizer  # type: ignore[union-attr]
     said = [[tokenizer.vocabulary[i] for i in tokens_row if i] for tokens_row in tokens.tolist()]
@@ -336,7 +334,7 @@ def test_paragraphs_of_five_players_can_be_read() -> None:
     game = games.batched("hanabi", 2, players=5)
     play(game, 60)
     agent = R3D2Agent(
-        R3D2Config(encoder="paragraph", hidden=32, lstm_hidden=32, text_hidden=32), game.phrasebook
+        R3D2Config(encoder="paragraph", hidden=32, memory=32, text_hidden=32), game.phrasebook
     )
     memory = np.zeros((2, agent.memory_size), np.float32)
     _, values, _ = agent.act(observe(game), memory)
@@ -348,9 +346,7 @@ def test_labels_of_all_settings_have_a_row() -> None:
     """Four players hold four cards each and two hold five: the larger answer sheet serves both."""
     book = games.batched("hanabi", 1, players=2).phrasebook
     for order in ((2, 5), (5, 2)):
-        agent = R3D2Agent(
-            R3D2Config(hidden=32, lstm_hidden=32, text_hidden=32, own_hand=True), book
-        )
+        agent = R3D2Agent(R3D2Config(hidden=32, memory=32, text_hidden=32, own_hand=True), book)
         for players in order:
             game = games.batched("hanabi", 1, players=players)
             agent.admit(game.fact_phrases, game.choice_phrases, game.label_phrases)

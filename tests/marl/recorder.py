@@ -30,6 +30,7 @@ class Turn:
     memory: NDArray[np.float32]
     values: NDArray[np.float32]
     version: int
+    taught: int
     reward: float = 0.0
 
 
@@ -39,6 +40,7 @@ class Sequence:
 
     turns: list[Turn]
     terminal: bool
+    seat: int
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Journal:
     overlap: int
     room: int
     label_size: int
+    teaching: bool = False
     turns: dict[tuple[int, int], list[Turn]] = field(default_factory=dict)
     done: list[Sequence] = field(default_factory=list)
 
@@ -57,14 +60,14 @@ class SpyPolicy:
 
     def __init__(self, policy: Policy) -> None:
         self.policy, self.memory_size, self.version = policy, policy.memory_size, policy.version
-        self.seen: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self.seen: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
 
     def act(
         self, observations: Observations, memory: NDArray[np.float32]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         assert set(vars(observations)) == {"facts", "fact_counts", "choices", "choice_counts"}
         choices, values, after = self.policy.act(observations, memory)
-        self.seen.append((memory.copy(), values.copy()))
+        self.seen.append((memory.copy(), values.copy(), choices.copy()))
         return choices, values, after
 
 
@@ -79,12 +82,12 @@ class SpyGame:
 
     def step(self, move_index: NDArray[Any]) -> Step:
         game, journal = self.game, self.journal
-        memory, values = self.policy.seen[-1]
+        memory, values, chosen = self.policy.seen[-1]
         cut = []
         for g in range(game.num_games):
             turns = journal.turns.setdefault((g, int(game.seat[g])), [])
             if len(turns) == journal.room:
-                cut.append(Sequence(list(turns), False))
+                cut.append(Sequence(list(turns), False, int(game.seat[g])))
                 del turns[: journal.room - 1 - journal.overlap]
             labels = [int(label) for label in game.labels[g][: journal.label_size]]
             labels += [-1] * (journal.label_size - len(labels))
@@ -94,9 +97,10 @@ class SpyGame:
                     game.choices[g, : game.choice_counts[g]].tolist(),
                     int(move_index[g]),
                     labels,
-                    memory[g],
+                    memory[g][:0] if journal.teaching else memory[g],
                     values[g],
                     self.policy.version,
+                    int(chosen[g]) if journal.teaching else -1,
                 )
             )
         step = game.step(move_index)
@@ -109,9 +113,8 @@ class SpyGame:
             for g in np.flatnonzero(ended):
                 for seat in range(game.num_players):
                     turns = journal.turns.pop((int(g), seat), [])
-                    # Where a sequence was cut off, the last turn has no return of its own.
-                    if len(turns) > (0 if terminal else 1):
-                        journal.done.append(Sequence(turns, terminal))
+                    if turns:
+                        journal.done.append(Sequence(turns, terminal, seat))
         return step
 
 
@@ -132,12 +135,14 @@ def sequences(batches: list[Episodes]) -> Iterator[tuple[Sequence, int]]:
                         batch.memory[e],
                         np.zeros(0, np.float32),
                         int(batch.version[e]),
+                        int(batch.taught[t]),
                         float(batch.rewards[t]),
                     )
                 )
                 fact, choice = fact + facts, choice + choices
             step += length
-            yield Sequence(turns, bool(batch.terminal[e])), int(batch.setting[e])
+            sequence = Sequence(turns, bool(batch.terminal[e]), int(batch.seat[e]))
+            yield sequence, int(batch.setting[e])
         assert step == batch.steps
         assert fact == len(batch.facts)
         assert choice == len(batch.choices)
@@ -149,10 +154,10 @@ def assert_recorded(journal: Journal, batches: list[Episodes], setting: int) -> 
     assert len(found) == len(journal.done)
     for (sequence, tag), wanted in zip(found, journal.done, strict=True):
         assert tag == setting
-        assert sequence.terminal == wanted.terminal
+        assert (sequence.terminal, sequence.seat) == (wanted.terminal, wanted.seat)
         assert len(sequence.turns) == len(wanted.turns)
         for turn, other in zip(sequence.turns, wanted.turns, strict=True):
-            for name in ("facts", "choices", "action", "labels", "reward"):
+            for name in ("facts", "choices", "action", "labels", "reward", "taught"):
                 assert getattr(turn, name) == getattr(other, name), name
         np.testing.assert_array_equal(sequence.turns[0].memory, wanted.turns[0].memory)
         assert sequence.turns[0].version == wanted.turns[0].version

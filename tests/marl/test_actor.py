@@ -15,8 +15,9 @@ import games
 from agents.core import Observations
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
+from agents.r3d2.cores import Layout
 from games.core import BatchedGame, Step
-from marl.actor import Actor, exploration_spectrum
+from marl.actor import Actor, exploration_spectrum, temperature_spectrum
 from marl.episodes import Episodes, concatenate
 from marl.state import flatten, unflatten
 from tests.marl.recorder import Journal, SpyGame, SpyPolicy, assert_recorded, sequences
@@ -85,9 +86,10 @@ def spied(
     overlap: int = 0,
     label_size: int = 0,
     seed: int = 7,
+    teaching: bool = False,
 ) -> tuple[Actor, Journal, SpyPolicy, list[Episodes]]:
     room = min(game.max_turns, max_length)
-    journal, spy = Journal(overlap, room, label_size), SpyPolicy(policy)
+    journal, spy = Journal(overlap, room, label_size, teaching), SpyPolicy(policy)
     batches: list[Episodes] = []
     actor = Actor(
         SpyGame(game, spy, journal),  # type: ignore[arg-type]
@@ -99,6 +101,7 @@ def spied(
         max_length=max_length,
         overlap=overlap,
         label_size=label_size,
+        teaching=teaching,
     )
     return actor, journal, spy, batches
 
@@ -140,6 +143,23 @@ def test_every_step_is_recorded(
         assert sum(len(s.turns) == max_length and not s.terminal for s in journal.done) > 20
 
 
+@pytest.mark.parametrize(("max_length", "overlap"), [(128, 0), (6, 2)])
+def test_what_a_teacher_chose_is_recorded_beside_what_was_done(
+    max_length: int, overlap: int
+) -> None:
+    """Its memory is not: it would mean nothing to who learns from it."""
+    actor, journal, _, batches = spied(
+        make("hanabi", {"players": 3}), Counter(), 0.3, max_length, overlap, teaching=True
+    )
+    for _ in range(150):
+        actor.step()
+    assert_recorded(journal, batches, setting=3)
+    turns = [turn for sequence in journal.done for turn in sequence.turns]
+    other = sum(turn.taught != turn.action for turn in turns)
+    assert 0.2 < other / len(turns) < 0.3  # explored, and by chance not the same
+    assert all(batch.memory.shape == (len(batch), 0) for batch in batches)
+
+
 @pytest.mark.parametrize(("name", "options"), GAMES)
 def test_rewards_received_add_up_to_rewards_given(name: str, options: dict[str, object]) -> None:
     """Episode by episode and seat by seat: all that the team earned since the seat's first turn."""
@@ -154,9 +174,9 @@ def test_rewards_received_add_up_to_rewards_given(name: str, options: dict[str, 
         turns[np.arange(game.num_games), game.seat] += 1
         outcome = original(moves)
         earned[:] += outcome.rewards[:, None] * (turns > 0)
-        for ended, least in ((outcome.terminated, 1), (outcome.truncated, 2)):
+        for ended in (outcome.terminated, outcome.truncated):
             for g in np.flatnonzero(ended):
-                expected.extend(earned[g][turns[g] >= least].tolist())
+                expected.extend(earned[g][turns[g] > 0].tolist())
                 turns[g], earned[g] = 0, 0
         return outcome
 
@@ -200,10 +220,10 @@ class Exact(R3D2Agent):
 def test_stored_memory_reproduces_the_values(overlap: int) -> None:
     """A network that runs over a stored sequence sees what it saw when it acted."""
     game = games.batched("hanabi", 6, 2, players=2)
-    agent = Exact(R3D2Config(hidden=32, lstm_hidden=32, text_hidden=32, layers=2), game.phrasebook)
+    agent = Exact(R3D2Config(hidden=32, memory=32, text_hidden=32, layers=2), game.phrasebook)
     agent.admit(game.fact_phrases, game.choice_phrases)
     actor, journal, _, batches = spied(game, agent, max_length=6, overlap=overlap)
-    for _ in range(60):
+    for _ in range(300):
         actor.step()
     assert_recorded(journal, batches, setting=3)
     middle = 0
@@ -213,14 +233,14 @@ def test_stored_memory_reproduces_the_values(overlap: int) -> None:
             facts = np.concatenate([turn.facts for turn in sequence.turns]).astype(np.int16)
             counts = np.array([len(turn.facts) for turn in sequence.turns], np.int16)
             inputs = agent.inputs(facts, np.cumsum(counts, dtype=np.int64) - counts, counts)
-            x = agent.network.perceive(agent.pool(inputs, tables))[:, None]
+            x = agent.network.perceive(agent.pool(inputs, tables))
             memory = torch.from_numpy(sequence.turns[0].memory)[None]
-            states, _ = agent.network.recur(x, memory)
+            states, _ = agent.network.recur(x, Layout(np.array([len(x)])), memory)
             middle += bool(memory.any())
             for state, turn, other in zip(states, sequence.turns, wanted.turns, strict=True):
                 choices = np.array([turn.choices], np.int16)
                 rows, legal = agent.legal(choices, np.array([choices.size], np.int16))
-                q = agent.network.relevance(state, tables, rows, legal)[0].numpy()
+                q = agent.network.relevance(state[None], tables, rows, legal)[0].numpy()
                 np.testing.assert_allclose(q, other.values[: len(q)], atol=1e-4)
     assert middle > 20
 
@@ -252,6 +272,62 @@ def test_exploration_draws_from_all_choices_at_its_rate() -> None:
     share = (moves[0][1000:3000] > 0).mean()
     expected = 0.25 * (1 - 1 / counts[1000:3000]).mean()
     assert share == pytest.approx(expected, abs=0.03)
+
+
+@dataclass
+class Valued:
+    """Says of every choice that it is worth its index."""
+
+    memory_size: int = 0
+    version: int = 0
+
+    def act(
+        self, observations: Observations, memory: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        index = np.arange(observations.choices.shape[1], dtype=np.float32)
+        legal = index < observations.choice_counts[:, None]
+        values = np.where(legal, index, -np.inf).astype(np.float32)
+        return values.argmax(1), values, memory
+
+
+def test_moves_are_drawn_from_the_softmax_of_values_over_temperature() -> None:
+    """Each game at its own temperature, and where that is 0 the best move only."""
+
+    class Asking(Market):
+        asked: NDArray[np.int64]
+
+        def step(self, move_index: NDArray[Any]) -> Step:
+            full = self.choice_counts == 4
+            for half in (0, 1):
+                rows = full & (np.arange(self.num_games) % 2 == half)
+                np.add.at(self.asked[half], move_index[rows], 1)
+            return super().step(move_index)
+
+    game = Asking(200, 3)
+    game.asked = np.zeros((2, 4), np.int64)
+    temperatures = np.tile([0.0, 2.0], 100).astype(np.float32)
+    actor = Actor(
+        game,  # type: ignore[arg-type]
+        Valued(),
+        lambda episodes: None,
+        np.zeros(200),
+        1,
+        temperatures=temperatures,
+    )
+    for _ in range(300):
+        actor.step()
+    cold, warm = game.asked
+    assert (cold[:3] == 0).all()
+    assert cold[3] > 1000
+    expected = np.exp(np.arange(4) / 2)
+    expected *= warm.sum() / expected.sum()
+    assert ((warm - expected) ** 2 / expected).sum() < 16.3, "chi-squared, 3 degrees, p = 0.001"
+
+
+def test_temperatures_fall_by_powers_of_ten() -> None:
+    np.testing.assert_allclose(temperature_spectrum(3, 0.2, 2.0), [0.2, 0.02, 0.002], rtol=1e-6)
+    np.testing.assert_allclose(temperature_spectrum(1, 0.2, 2.0), [0.2], rtol=1e-6)
+    assert not temperature_spectrum(4, 0.0, 2.0).any()
 
 
 def test_the_spectrum_is_that_of_the_paper() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from agents.r3d2.config import R3D2Config
 from marl.config import ActorConfig, TrainConfig, from_dict, to_dict
+from marl.imitation import ImitationConfig
 from marl.learner import LearnerConfig
 from marl.replay import ReplayConfig
 
@@ -80,7 +81,9 @@ def test_a_configuration_survives_json() -> None:
         agent=R3D2Config(encoder="vector", own_hand=True),
         actor=ActorConfig(other_play=True),
         replay=ReplayConfig(balanced=True),
-        learner=LearnerConfig(burn_in=3, gamma=0.99),
+        learner=LearnerConfig(burn_in=3, gamma=0.99, mixing="vdn"),
+        imitate="bot:smart",
+        imitation=ImitationConfig(updates=5, temperature=0.2),
     )
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
     assert from_dict(to_dict(replace(config, seed=1))) != config

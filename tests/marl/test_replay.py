@@ -34,16 +34,24 @@ def fake_episodes(
         memory=memories,
         setting=np.full(len(lengths), setting, np.int16),
         version=rng.integers(0, 2**31 - 1, len(lengths)).astype(np.int32),
+        seat=(np.arange(len(lengths)) % 5).astype(np.int8),
         labels=rng.integers(-1, 25, (steps, LABELS)).astype(np.int8),
+        taught=(np.arange(steps) % (choice_counts + 1) - 1).astype(np.int16),
     )
 
 
 def make_replay(**options: object) -> PrioritisedReplay:
     """A replay of a few sequences."""
     settings = int(options.pop("num_settings", 1))  # type: ignore[call-overload]
+    whole = bool(options.pop("whole_episodes", False))
     config = ReplayConfig(**{"capacity": 64, "capacity_bytes": 1 << 20, **options})  # type: ignore[arg-type]
     return PrioritisedReplay(
-        config, memory_size=MEMORY, label_size=LABELS, num_settings=settings, seed=3
+        config,
+        memory_size=MEMORY,
+        label_size=LABELS,
+        num_settings=settings,
+        whole_episodes=whole,
+        seed=3,
     )
 
 
@@ -53,7 +61,7 @@ def single(episodes: Episodes) -> list[Episodes]:
     facts = np.concatenate([[0], np.cumsum(episodes.fact_counts)])[steps]
     choices = np.concatenate([[0], np.cumsum(episodes.choice_counts)])[steps]
     cuts = {"facts": facts, "choices": choices}
-    by_sequence = {"lengths", "terminal", "memory", "setting", "version"}
+    by_sequence = {"lengths", "terminal", "memory", "setting", "version", "seat"}
     return [
         Episodes(
             **{
@@ -125,7 +133,7 @@ def test_the_ring_is_used_whole() -> None:
     memory = make_replay(capacity=10_000, capacity_bytes=100_000)
     for _ in range(200):
         memory.insert(fake_episodes(rng, rng.integers(1, 30, 8).tolist()))
-    used = memory.nbytes - len(memory) * 88
+    used = memory.nbytes - len(memory) * 96
     assert 0.95 * 100_000 < used <= 100_000
 
 
@@ -184,15 +192,19 @@ def test_balanced_weights_undo_the_priorities_within_a_setting() -> None:
     np.testing.assert_allclose(drawn.weights, expected / expected.max(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("balanced", [False, True])
-def test_a_restored_replay_goes_on_bit_for_bit(balanced: bool) -> None:
+def test_a_restored_replay_goes_on_bit_for_bit(balanced: bool, whole: bool) -> None:
     options = {"capacity": 50, "capacity_bytes": 12_000, "balanced": balanced, "num_settings": 2}
+    options["whole_episodes"] = whole
     rng = np.random.default_rng(7)
     memory = make_replay(**options)
     restored = make_replay(**options)
     restored.load_state(memory.state())
     assert_same_state(memory, restored)  # while empty, too
-    memory.insert(fake_episodes(rng, [7, 8]))
+    two = fake_episodes(rng, [7, 8])
+    two.seat[:] = 0
+    memory.insert(two)
     restored.insert(fake_episodes(rng, [2] * 40))  # all of it thrown over by what is loaded
     restored.load_state(memory.state())
     assert set(restored.sample(100).ids) == {0, 1}
@@ -200,16 +212,18 @@ def test_a_restored_replay_goes_on_bit_for_bit(balanced: bool) -> None:
     wrapped = 0
     for turn in range(120):
         batch = fake_episodes(rng, rng.integers(1, 30, 5).tolist(), setting=turn % 2)
+        batch.seat = np.array([0, 1, 0, 1, 2], np.int8)
         # One that has lived, and is thrown over; and one that is new.
         other = restored if turn % 3 else make_replay(**options)
         other.load_state({k: np.array(v) for k, v in memory.state().items()})
         wrapped += len(memory.state()["head"]) > 0
         assert_same_state(memory, other)
         left, right = (one.sample(16) for one in (memory, other))
+        n = len(left.ids)
         np.testing.assert_array_equal(left.ids, right.ids)
         assert left.weights.tobytes() == right.weights.tobytes()
         assert_same(left.episodes, right.episodes)
-        priorities = (turn + 1) * rng.random(16).astype(np.float32)
+        priorities = (turn + 1) * rng.random(n).astype(np.float32)
         for one, ids in ((memory, left.ids), (other, right.ids)):
             one.update(ids, priorities)
             one.insert(batch)
@@ -217,6 +231,71 @@ def test_a_restored_replay_goes_on_bit_for_bit(balanced: bool) -> None:
         np.testing.assert_array_equal(memory.counts, other.counts)
         restored = other
     assert 20 < wrapped < 120
+
+
+def fake_teams(rng: np.random.Generator, sizes: list[int], length: int, setting: int) -> Episodes:
+    """Episodes of so many seats each."""
+    team = fake_episodes(rng, [length] * sum(sizes), setting)
+    team.seat = np.concatenate([np.arange(size) for size in sizes]).astype(np.int8)
+    return team
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_whole_episodes_come_back_whole(balanced: bool) -> None:
+    """All seats in order, also when the oldest have lost some of theirs to newer ones."""
+    rng = np.random.default_rng(13)
+    memory = make_replay(
+        capacity=61, capacity_bytes=20_000, balanced=balanced, num_settings=2, whole_episodes=True
+    )
+    everything: list[Episodes] = []
+    orphans = 0
+    for turn in range(150):
+        sizes = rng.integers(1, 6, 3).tolist()
+        batch = fake_teams(rng, sizes, int(rng.integers(1, 9)), turn % 2)
+        memory.insert(batch)
+        everything += single(batch)
+        live = everything[memory.evicted :]
+        orphans += live[0].seat[0] > 0
+        drawn = memory.sample(20)
+        assert drawn.ids.shape == drawn.weights.shape
+        wanted = []
+        for first in drawn.ids.tolist():
+            assert memory.evicted <= first
+            assert everything[first].seat[0] == 0
+            last = first + 1
+            while last < len(everything) and everything[last].seat[0] > 0:
+                last += 1
+            wanted += everything[first:last]
+        assert_same(drawn.episodes, concatenate(wanted))
+        memory.update(drawn.ids, rng.random(len(drawn.ids)))
+    assert orphans > 10
+    assert memory.evicted > 300
+
+
+def test_about_as_many_sequences_are_drawn_in_whole_episodes() -> None:
+    rng = np.random.default_rng(14)
+    memory = make_replay(capacity=500, balanced=True, num_settings=2, whole_episodes=True)
+    memory.insert(fake_teams(rng, [2] * 40, 30, setting=0))
+    memory.insert(fake_teams(rng, [5] * 20, 10, setting=1))
+    drawn = memory.sample(6_000)
+    assert len(drawn.episodes) == pytest.approx(6_000, rel=0.02)
+    # An episode of two seats has 60 steps, one of five 50: the steps are shared equally.
+    steps = np.bincount(drawn.episodes.setting, drawn.episodes.lengths)
+    np.testing.assert_allclose(steps / steps.sum(), 0.5, atol=0.01)
+    assert len(memory.sample(1).ids) == 1
+
+
+def test_priorities_are_those_of_whole_episodes() -> None:
+    rng = np.random.default_rng(15)
+    memory = make_replay(alpha=1.0, beta=1.0, whole_episodes=True)
+    memory.insert(fake_teams(rng, [3, 2, 3], 4, 0))
+    memory.update(np.array([0, 3, 5]), np.array([1.0, 2.0, 5.0]))
+    drawn = memory.sample(8_000)
+    counts = np.bincount(drawn.ids, minlength=8)
+    assert counts.nonzero()[0].tolist() == [0, 3, 5]
+    np.testing.assert_allclose(counts[[0, 3, 5]] / counts.sum(), [1 / 8, 2 / 8, 5 / 8], atol=1e-3)
+    expected = 1 / np.array([1, 0, 0, 2, 0, 5])[drawn.ids]
+    np.testing.assert_allclose(drawn.weights, expected / expected.max(), rtol=1e-4)
 
 
 def test_a_replay_of_another_shape_is_not_restored() -> None:
@@ -267,6 +346,9 @@ def changed(array: np.ndarray, index: int, value: float) -> np.ndarray:
         ("facts", lambda a: changed(a, 0, -1), "must hold ids, got -1"),
         ("choices", lambda a: a[:-1], "choice_counts add up to"),
         ("labels", lambda a: a[:, :-1], "episodes.labels must have the shape"),
+        ("taught", lambda a: changed(a, 5, 5), "sequence 1 has a teacher's choice"),
+        ("taught", lambda a: changed(a, 5, -2), "sequence 1 has a teacher's choice"),
+        ("seat", lambda a: a[:-1], "episodes.seat must have the shape"),
         ("memory", lambda a: a[:, :-1], "episodes.memory must have the shape"),
         ("setting", lambda a: changed(a, 0, 1), r"must be in \[0, 1\), got 1"),
     ],
@@ -317,7 +399,9 @@ def test_two_player_hanabi_fits_ten_kilobytes() -> None:
         memory=np.zeros((1, 512), np.float32),
         setting=np.zeros(1, np.int16),
         version=np.zeros(1, np.int32),
+        seat=np.zeros(1, np.int8),
         labels=np.zeros((steps, 5), np.int8),
+        taught=np.full(steps, -1, np.int16),
     )
     memory = PrioritisedReplay(ReplayConfig(), memory_size=512, label_size=5)
     memory.insert(batch)

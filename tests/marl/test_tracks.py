@@ -35,6 +35,7 @@ def record(
         "choices": rng.integers(0, 99, (n, CHOICES)).astype(np.int16),
         "choice_counts": rng.integers(1, CHOICES + 1, n).astype(np.int16),
         "actions": rng.integers(0, 3, n),
+        "taught": rng.integers(-1, 3, n),
         "labels": rng.integers(-1, 25, (n, LABELS)).astype(np.int8),
         "memory": rng.normal(size=(n, MEMORY)).astype(np.float32),
         "version": 0,
@@ -50,7 +51,7 @@ def test_steps_go_to_their_rows_and_nowhere_else() -> None:
     first = record(mine, [2, 0], rng, version=5)
     second = record(mine, [2], rng, version=6)
     assert mine.length.tolist() == [1, 0, 2, 0]
-    episodes = tracks.gather(mine, np.array([2, 0]), True, 7)
+    episodes = tracks.gather(mine, np.array([2, 0]), True, 7, 2)
     assert episodes.lengths.tolist() == [2, 1]
     assert episodes.version.tolist() == [5, 5]
     assert episodes.setting.tolist() == [7, 7]
@@ -63,6 +64,8 @@ def test_steps_go_to_their_rows_and_nowhere_else() -> None:
         np.testing.assert_array_equal(getattr(episodes, name), np.concatenate(parts))
         assert getattr(episodes, counts).tolist() == [len(part) for part in parts]
     np.testing.assert_array_equal(episodes.actions, [step["actions"][i] for step, i in steps])
+    np.testing.assert_array_equal(episodes.taught, [step["taught"][i] for step, i in steps])
+    assert episodes.seat.tolist() == [0, 0]
     np.testing.assert_array_equal(episodes.labels, [step["labels"][i] for step, i in steps])
     # What was gathered belongs to the caller.
     before = episodes.facts.copy()
@@ -91,7 +94,7 @@ def test_a_track_that_is_used_again_holds_nothing_of_before() -> None:
     mine.length[0] = 0
     assert tracks.full(mine, np.array([0])).tolist() == []
     step = record(mine, [0], rng, version=9)
-    episodes = tracks.gather(mine, np.array([0]), False, 0)
+    episodes = tracks.gather(mine, np.array([0]), False, 0, 2)
     assert episodes.steps == 1
     assert episodes.rewards.tolist() == [0]
     assert episodes.version.tolist() == [9]
@@ -108,10 +111,14 @@ def test_a_successor_begins_with_the_overlap(overlap: int) -> None:
         while mine.length[1] < STEPS:
             written.append(record(mine, [1], rng, version=len(written), overlap=overlap))
             tracks.reward(mine, np.array([len(written)], np.float32))
-        episodes = tracks.gather(mine, np.array([1]), False, 0)
+        episodes = tracks.gather(mine, np.array([1]), False, 0, 2)
         assert episodes.steps == STEPS
         begin = len(written) - STEPS
         assert episodes.version.tolist() == [begin]
+        assert episodes.seat.tolist() == [1]
+        np.testing.assert_array_equal(
+            episodes.taught, np.concatenate([step["taught"] for step in written[begin:]])
+        )
         np.testing.assert_array_equal(episodes.memory, written[begin]["memory"])
         assert episodes.rewards.tolist() == [i + 1.0 for i in range(begin, len(written))]
         facts = [step["facts"][0, : step["fact_counts"][0]] for step in written[begin:]]
@@ -147,8 +154,8 @@ def test_a_state_holds_what_is_in_use_and_no_more() -> None:
     other = make()
     tracks.load_state(other, one)
     for rows in ([0], [1], [3, 0]):
-        ours = tracks.gather(clean, np.array(rows), True, 0)
-        theirs = tracks.gather(other, np.array(rows), True, 0)
+        ours = tracks.gather(clean, np.array(rows), True, 0, 2)
+        theirs = tracks.gather(other, np.array(rows), True, 0, 2)
         for name in vars(ours):
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
 

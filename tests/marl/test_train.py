@@ -24,6 +24,7 @@ import pytest
 from agents.r3d2.config import R3D2Config
 from marl.checkpoint import CheckpointStore
 from marl.config import ActorConfig, TrainConfig
+from marl.imitation import ImitationConfig
 from marl.learner import LearnerConfig
 from marl.replay import ReplayConfig
 from marl.state import flatten, unflatten
@@ -38,7 +39,7 @@ CONFIG = TrainConfig(
     samples_per_insert=6.0,
     evaluate_interval=7,
     evaluate_games=3,
-    agent=R3D2Config(hidden=32, lstm_hidden=32, text_hidden=32, own_hand=True),
+    agent=R3D2Config(hidden=32, memory=32, text_hidden=32, own_hand=True),
     actor=ActorConfig(num_games=8, epsilon=0.5, other_play=True),
     replay=ReplayConfig(capacity=40, capacity_bytes=1 << 19, max_length=8, balanced=True),
     learner=LearnerConfig(
@@ -46,6 +47,22 @@ CONFIG = TrainConfig(
     ),
 )
 UPDATES, KILLS = 50, 3
+
+# A teacher, then both, then self-play alone; and whole episodes, of both settings.
+IMITATION = replace(
+    CONFIG,
+    imitate="bot:iggi",
+    imitation=ImitationConfig(updates=4, anneal=6, epsilon=0.1),
+)
+VDN = replace(
+    CONFIG,
+    variant="small",
+    replay=replace(CONFIG.replay, max_length=32),
+    learner=replace(CONFIG.learner, mixing="vdn"),
+)
+CONFIGS = pytest.mark.parametrize(
+    "config", [CONFIG, IMITATION, VDN], ids=["iql", "imitation", "vdn"]
+)
 
 
 def assert_same(one: tuple[Any, Any], two: tuple[Any, Any]) -> None:
@@ -64,8 +81,8 @@ def run(config: TrainConfig, updates: int) -> tuple[SerialRun, list[dict[str, fl
     serial, metrics = SerialRun(config), []
     original = serial.learner.update
 
-    def update() -> dict[str, float]:
-        metrics.append(original())
+    def update(meanwhile: object = None) -> dict[str, float]:
+        metrics.append(original(meanwhile))
         return metrics[-1]
 
     serial.learner.update = update  # type: ignore[method-assign]
@@ -74,14 +91,15 @@ def run(config: TrainConfig, updates: int) -> tuple[SerialRun, list[dict[str, fl
     return serial, metrics
 
 
-def test_the_same_seed_gives_the_same_bits() -> None:
+@CONFIGS
+def test_the_same_seed_gives_the_same_bits(config: TrainConfig) -> None:
     """Weights, replay, games, generators, and every metric of every update."""
-    (one, ours), (two, theirs) = run(CONFIG, 25), run(CONFIG, 25)
+    (one, ours), (two, theirs) = run(config, 25), run(config, 25)
     assert ours == theirs
     assert one.replay.evicted > 0
     assert any(metrics["steps"] != ours[0]["steps"] for metrics in ours)
     assert_same(flatten(one.state()), flatten(two.state()))
-    other, _ = run(replace(CONFIG, seed=2), 1)
+    other, _ = run(replace(config, seed=2), 1)
     for name in ("replay/tail", "actors/0/game/deck", "learner/agent/network.query.weight"):
         assert not np.array_equal(flatten(one.state())[0][name], flatten(other.state())[0][name])
 
@@ -109,11 +127,11 @@ def test_settings_are_balanced_by_their_moves() -> None:
     assert [actor.game.num_players for actor in serial.actors] == [2, 3, 4, 5]
     assert [actor.game.num_games for actor in serial.actors] == [4, 4, 4, 4]
     assert [actor.setting for actor in serial.actors] == [0, 1, 2, 3]
-    for _ in range(100):
+    for _ in range(300):
         serial.step()
         moves = [actor.env_steps for actor in serial.actors]
         assert max(moves) - min(moves) <= 4
-    assert serial.env_steps == 400
+    assert serial.env_steps == 1200
     settings = serial.replay.counts
     assert (settings[:, 0] > 0).all(), "every setting is in replay"
 
@@ -131,10 +149,11 @@ def test_a_run_learns_evaluates_and_reports(tmp_path: Path) -> None:
     assert CheckpointStore(tmp_path / "checkpoints").latest() == serial.learner.updates
 
 
-def test_a_resumed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+@CONFIGS
+def test_a_resumed_run_goes_on_bit_for_bit(tmp_path: Path, config: TrainConfig) -> None:
     """Within one process, saved in the warm-up as well as later."""
-    one, ours = run(CONFIG, 15)
-    begin = SerialRun(CONFIG)
+    one, ours = run(config, 15)
+    begin = SerialRun(config)
     for _ in range(7):
         begin.step()
     assert begin.learner.updates == 0
@@ -142,16 +161,59 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
     store.save(0, *flatten(begin.state()))
     theirs: list[dict[str, float]] = []
     while len(theirs) < 15:
-        two = SerialRun(CONFIG)
+        two = SerialRun(config)
         two.load_state(unflatten(*store.load()))
         original = two.learner.update
-        two.learner.update = lambda u=original: theirs.append(u()) or theirs[-1]  # type: ignore
+        two.learner.update = lambda m, u=original: theirs.append(u(m)) or theirs[-1]  # type: ignore
         for _ in range(12):
             if two.learner.updates < 15:
                 two.step()
         store.save(two.learner.updates, *flatten(two.state()))
     assert theirs == ours
     assert_same(flatten(one.state()), store.load())
+
+
+def test_the_teacher_plays_first_then_both_then_the_agent() -> None:
+    serial = SerialRun(IMITATION)
+    moves: list[tuple[int, int]] = []
+    while serial.learner.updates < 12:
+        before = [sum(a.env_steps for a in them) for them in (serial.teachers, serial.actors)]
+        done = serial.learner.updates
+        serial.step()
+        after = [sum(a.env_steps for a in them) for them in (serial.teachers, serial.actors)]
+        if after != before:
+            moves.append((done, int(after[1] > before[1])))
+    phases = {(0, 4): [], (4, 10): [], (10, 12): []}
+    for (first, last), by_agent in phases.items():
+        by_agent += [agent for updates, agent in moves if first <= updates < last]
+    assert set(phases[0, 4]) == {0}
+    assert set(phases[4, 10]) == {0, 1}
+    assert set(phases[10, 12]) == {1}
+    steps = [actor.env_steps for actor in serial.teachers]
+    assert max(steps) - min(steps) <= 4, "balanced by moves"
+    metrics = serial.learning_metrics()
+    assert metrics["act/taught_steps"] == sum(steps)
+    assert metrics["act/env_steps"] == sum(steps) + sum(a.env_steps for a in serial.actors)
+    assert 0 < metrics["learn/imitation_weight"] < 1
+    assert metrics["learn/imitation_loss"] > 0
+    # What the teacher did is told from what the agent did.
+    sample = serial.replay.sample(200).episodes
+    taught = sample.taught[np.cumsum(sample.lengths) - 1] >= 0
+    assert taught.any()
+    assert not taught.all()
+
+
+def test_vdn_needs_whole_episodes() -> None:
+    with pytest.raises(ValueError, match=r"raise replay\.max_length from 8"):
+        SerialRun(replace(CONFIG, learner=replace(CONFIG.learner, mixing="vdn")))
+    with pytest.raises(ValueError, match=r"learner\.mixing must be one of iql, vdn, got 'qmix'"):
+        LearnerConfig(mixing="qmix")  # type: ignore[arg-type]
+
+
+def test_a_teacher_that_cannot_play_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no bot 'plumber'"):
+        train(replace(CONFIG, imitate="bot:plumber"), tmp_path / "a", updates=1)
+    assert not (tmp_path / "a").exists()
 
 
 def test_run_directories_are_not_mixed_up(tmp_path: Path) -> None:
