@@ -20,6 +20,11 @@ from types import TracebackType
 COMMANDS = {
     "train": "learn to play a game together, by self-play",
     "evaluate": "let an agent play, and report its scores",
+    "crossplay": "let agents play with each other, and show how they fit together",
+    "play": "sit down at a table with agents, in a terminal",
+    "replay": "look at a game that was saved, or export it",
+    "serve": "let an agent play for others, through a pool of processes",
+    "keys": "make keys for pools that other machines can reach",
     "export": "write an agent as two small files to pass on",
     "bench": "measure the parts, beside what others offer",
 }

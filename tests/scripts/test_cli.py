@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from marl.checkpoint import CheckpointStore
+from marl.state import unflatten
 from scripts import cli
 from scripts.train import PRESETS, Train
 
@@ -116,6 +118,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("train hanabi --run-dir {tmp}/r --agent.hidden -1", "agent.hidden must be at least 1"),
         ("train hanabi --run-dir {tmp}/r --actor.epsilon 2", "actor.epsilon must be in (0, 1]"),
         ("train hanabi --run-dir {tmp}/r --agent.encoder bert", "'phrases', 'paragraph'"),
+        ("train hanabi --run-dir {tmp}/r --learner.mixing qmix", "'iql', 'vdn'"),
+        ("train hanabi --run-dir {tmp}/r --imitate bot:plumber", "there is no bot 'plumber'"),
+        ("train hanabi --run-dir {tmp}/r --imitation.weight -1", "imitation.weight cannot be"),
         ("train hanabi --run-dir {tmp}/r --resume", "holds no run"),
         ("train --preset very-small --run-dir /dev/null/r --agent.text-hidden 32", "/dev/null"),
         ("evaluate", "missing AGENT"),
@@ -201,6 +206,35 @@ def test_presets_are_options_that_can_be_overridden() -> None:
     paper = parse(Train, "troupe train", [*PRESETS["paper"], "--run-dir", "x"])
     assert paper.agent.encoder == "paragraph"
     assert paper.learner.n_step == 1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_trains_all_numbers_of_players_at_once(preset: str, tmp_path: Path) -> None:
+    """With a curve for each, and moves shared equally among them."""
+    folder = tmp_path / "run"
+    tiny = ["small" if arg == "very-small" else arg for arg in TINY]  # with colours to exchange
+    options = ("--players", "2-5", "--evaluate-interval", 2, "--updates", 3, "--run-dir", folder)
+    assert troupe("train", *tiny, "--preset", preset, *options) == 0
+    names = {
+        name
+        for line in (folder / "metrics.jsonl").read_text().splitlines()
+        for name in json.loads(line)
+    }
+    assert {f"evaluate/{players}p/score" for players in (2, 3, 4, 5)} <= names
+    actors = unflatten(*CheckpointStore(folder / "checkpoints").load())["actors"]
+    moves = [actor["env_steps"] for actor in actors.values()]
+    assert len(moves) == 4
+    assert max(moves) - min(moves) <= 2, "not more than one move in each game of a setting"
+
+
+def test_a_run_begins_with_imitation(tmp_path: Path) -> None:
+    schedule = ("--imitation.updates", 2, "--imitation.anneal", 2)
+    options = (*schedule, "--updates", 6, "--run-dir", tmp_path / "run")
+    assert troupe("train", *TINY, "--imitate", "bot:iggi", *options) == 0
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    entry = json.loads(lines[-1])
+    assert 0 < entry["act/taught_steps"] < entry["act/env_steps"]
+    assert entry["learn/imitation_loss"] > 0
 
 
 def test_the_preset_comes_before_the_options(

@@ -1,0 +1,214 @@
+"""``troupe serve``: let an agent play for others, through a pool of processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from scripts.arguments import parse
+
+if TYPE_CHECKING:
+    from marl.roster import Member
+    from transport.client import Client
+    from transport.launch import Role, StopFlag, Supervisor
+    from transport.wire import Tensors
+
+COMMAND = "troupe serve"
+OWN_KEYS = "local"  # The client whose keys the workers of this command use.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Serves an agent: whoever connects sends what it observes, and gets moves.
+
+    A broker hands requests to workers; any of them may die, and is started again. Ctrl-C ends all.
+    To play through it from Python: marl.remote.connect(RUN_DIR).
+    """
+
+    agent: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
+    """Folder of a run, an exported folder, or the name of a shipped agent."""
+    schedule: Literal["batch", "max_time", "expected_time", "frame_clock"] = "batch"
+    """How requests meet workers: batch for throughput, frame_clock for a world in real time, or one
+    of the two published algorithms."""
+    workers: int = 1
+    """Processes that infer."""
+    bind: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "ipc"
+    """Where clients come in: ipc, tcp (a free local port) or tcp://HOST:PORT. What other machines
+    can reach needs --keys."""
+    run_dir: Path = Path("runs/pool")
+    """Folder in which endpoints are published and logs are kept."""
+    keys: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """The server's folder of keys, made by troupe keys: only clients with a key come in."""
+    lease: float = 10.0
+    """Seconds that a worker has to answer, before another is asked."""
+    max_rows: int = 1024
+    """Observations that a worker is given at once, with the schedule batch."""
+    threads: int = 1
+    """Threads of a worker."""
+    health: float = 30.0
+    """Seconds within which a healthy pool has answered an inference."""
+    prometheus: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
+    """Local port for metrics."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the network runs."""
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "max_rows", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}"
+                )
+        for name in ("lease", "health"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"--{name} must be a positive number, got {getattr(self, name)}")
+
+
+def main(args: Sequence[str]) -> None:
+    """Serves until it is interrupted.
+
+    Raises:
+        ValueError: if there is no such agent, the address cannot be bound, or a process keeps
+            dying.
+    """
+    options = parse(Options, COMMAND, args)
+    # They import torch: not for --help.
+    from marl.roster import load
+    from transport.client import Client, ClientConfig
+    from transport.keys import load_client_keys
+    from transport.launch import ProcessDiedError, StopFlag, Supervisor
+    from transport.sockets import check_address, find_endpoint
+
+    check_address(options.bind, options.keys)
+    keys = None if options.keys is None else _own_keys(options.keys)
+    client_keys = None if keys is None else load_client_keys(keys)
+    member = load(options.agent)
+    stop = StopFlag()
+    try:
+        with Supervisor(options.run_dir, _roles(options, keys)) as crew:
+            _wait_for_broker(options.run_dir, crew, stop)
+            if stop():
+                return
+            endpoint = find_endpoint(options.run_dir, "pool")
+            print(
+                f"{options.agent} is served at {endpoint} ({options.schedule}, {options.workers} "
+                f"workers); published in {options.run_dir}, Ctrl-C ends it",
+                flush=True,
+            )
+            config = ClientConfig(retry=options.health)
+            with Client(endpoint, config=config, keys=client_keys) as client:
+                pulse = _Pulse(client, _question(member), options.health)
+                while not stop():
+                    crew.check()
+                    if news := pulse.news():
+                        print(news, flush=True)
+                    time.sleep(0.05)
+    except ProcessDiedError as error:
+        raise ValueError(str(error)) from error
+
+
+def _roles(options: Options, keys: Path | None) -> list[Role]:
+    """The processes: one broker, and the workers."""
+    from transport.launch import Role
+
+    return [
+        Role(
+            "broker",
+            "transport.broker:run_broker",
+            {
+                "schedule": options.schedule,
+                "workers": options.workers,
+                "schedule_options": {"max_rows": options.max_rows},
+                "lease": options.lease,
+                "address": options.bind,
+                "keys": None if options.keys is None else str(options.keys),
+                "prometheus": options.prometheus,
+            },
+        ),
+        Role(
+            "worker",
+            "marl.remote:serve_agent",
+            {
+                "agent": options.agent,
+                "device": options.device,
+                "threads": options.threads,
+                "keys": None if keys is None else str(keys),
+            },
+            count=options.workers,
+            environment={"OMP_NUM_THREADS": str(options.threads)},
+        ),
+    ]
+
+
+def _own_keys(folder: Path) -> Path:
+    """The keys of this command's own workers, made if there are none."""
+    from transport.keys import load_server_keys, make_keys
+
+    load_server_keys(folder)  # The server's own have to be there.
+    file = folder / "clients" / f"{OWN_KEYS}.json"
+    if not file.exists():
+        make_keys(folder, [OWN_KEYS])
+    return file
+
+
+def _wait_for_broker(run_dir: Path, crew: Supervisor, stop: StopFlag) -> None:
+    """Waits until the broker of this call, not of an earlier one, has published where it is."""
+    from transport.sockets import published_by
+
+    while not stop() and published_by(run_dir, "pool") not in crew.pids("broker").values():
+        crew.check()
+        time.sleep(0.02)
+
+
+class _Pulse:
+    """Knows whether the pool lives: it wants an inference now and then, and an answer to it.
+
+    Args:
+        client: of the pool.
+        question: a request that can be answered.
+        within: seconds within which a healthy pool has answered.
+    """
+
+    def __init__(self, client: Client, question: Tensors, within: float) -> None:
+        self.healthy = False
+        self._client, self._question, self._within = client, question, within
+        self._ask_at = 0.0
+        self._answered = -float("inf")
+
+    def news(self) -> str:
+        """What has changed, if anything has; asks what is to be asked, and does not wait."""
+        from transport.client import RemoteError
+
+        now, before = time.monotonic(), self.healthy
+        try:
+            if self._client.arrived():
+                self._answered = now
+        except RemoteError as error:
+            return f"an inference failed: {error}"
+        if now >= self._ask_at and not self._client.open_calls():
+            self._ask_at = now + self._within / 3
+            self._client.submit(self._question)
+        self._client.wait(0.0)
+        self.healthy = now - self._answered <= self._within
+        if self.healthy == before:
+            return ""
+        if self.healthy:
+            return "ready: an inference was answered"
+        return f"not healthy: no inference was answered in {self._within:g} s"
+
+
+def _question(member: Member) -> Tensors:
+    """An observation of the agent's own game."""
+    import numpy as np
+
+    from marl.actor import observe
+    from marl.remote import one_of_each, request
+
+    config = member.config
+    game = one_of_each(config.game, config.settings()[:1], config.variant)[0]
+    memory = np.zeros((1, member.policy.memory_size), np.float32)
+    return {name: np.array(tensor) for name, tensor in request(observe(game), memory).items()}
