@@ -51,9 +51,9 @@ from marl.train import (
     LOG_SECONDS,
     TRAINING_SEED,
     SerialRun,
-    _interrupts,
-    _refuse_second,
-    _write_config,
+    interrupts,
+    refuse_second,
+    write_config,
 )
 from transport.client import Client, ClientConfig
 from transport.launch import Role, Supervisor
@@ -120,7 +120,7 @@ def train_distributed(
             raise ValueError(f"{name} must be at least 1, got {count}")
     one_of_each(config.game, config.settings(), config.variant)  # Refuses what cannot be played.
     if not resume:
-        _refuse_second(run_dir)
+        refuse_second(run_dir)
     elif load_config(run_dir) != config:
         raise ValueError(f"the run in {run_dir} was started with another configuration")
     if config.imitate and config.imitation.share(progress(run_dir).updates) > 0:
@@ -129,7 +129,7 @@ def train_distributed(
             "them once the agent plays by itself"
         )
     if not resume:
-        _write_config(config, run_dir)
+        write_config(config, run_dir)
     single = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     options = {
         "until": None if minutes is None else began + 60 * minutes,
@@ -144,7 +144,7 @@ def train_distributed(
     ]
     log = run_dir / "logs" / "learner.log"
     shown = log.stat().st_size if log.exists() else 0
-    with _interrupts() as interrupted, Supervisor(run_dir, roles) as crew:
+    with interrupts() as interrupted, Supervisor(run_dir, roles) as crew:
         restarts = 0
         while not interrupted and not crew.done("learner"):
             crew.check()

@@ -308,7 +308,7 @@ def train(
         raise ValueError("training needs a budget: give minutes, updates or both")
     store = CheckpointStore(run_dir / "checkpoints", keep=config.keep_checkpoints)
     if not resume:
-        _refuse_second(run_dir)
+        refuse_second(run_dir)
     elif load_config(run_dir) != config:
         raise ValueError(
             f"the run in {run_dir} was started with another configuration than it is to be "
@@ -317,12 +317,12 @@ def train(
     run = SerialRun(config, device)
     resumed = _restore(run, store) if resume else None
     if not resume:
-        _write_config(config, run_dir)
+        write_config(config, run_dir)
     with (
         Monitor(
             run_dir, seconds=None if minutes is None else minutes * 60, resume_step=resumed
         ) as monitor,
-        _interrupts() as interrupted,
+        interrupts() as interrupted,
     ):
         monitor.say(
             f"{sum(p.numel() for p in run.agent.parameters()):,} parameters, "
@@ -357,14 +357,16 @@ def train(
     return run
 
 
-def _refuse_second(run_dir: Path) -> None:
+def refuse_second(run_dir: Path) -> None:
+    """Raises ValueError where a folder holds a run already."""
     if (run_dir / CONFIG_FILE).exists():
         raise ValueError(
             f"{run_dir} holds a run already: continue it with --resume, or choose another --run-dir"
         )
 
 
-def _write_config(config: TrainConfig, run_dir: Path) -> None:
+def write_config(config: TrainConfig, run_dir: Path) -> None:
+    """Makes a folder a run's."""
     run_dir.mkdir(parents=True, exist_ok=True)
     text = json.dumps(to_dict(config), indent=2) + "\n"
     # Whole or absent: a run whose configuration cannot be read cannot be resumed.
@@ -387,7 +389,7 @@ def _save(run: SerialRun, store: CheckpointStore) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
+def interrupts() -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM instead of dying of them; a second one is as deadly as ever."""
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -57,8 +57,18 @@ class _Session:
     """Options by name; options that are given beside it win."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network learns."""
+    workers: int = 0
+    """Processes that infer behind a pool; 0 for all in one process, with the same bits always."""
+    actors: int = 1
+    """Processes that play, with --workers."""
 
     def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"--workers cannot be negative, got {self.workers}")
+        if self.actors < 1:
+            raise ValueError(f"--actors must be at least 1, got {self.actors}")
+        if self.actors > 1 and not self.workers:
+            raise ValueError("--actors are processes of a run with --workers: give both")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ValueError(f"--minutes must be a positive number, got {self.minutes}")
         if self.updates is not None and self.updates < 1:
@@ -107,6 +117,22 @@ def main(args: Sequence[str]) -> None:
     minutes = options.minutes
     if minutes is None and options.updates is None:
         minutes = DEFAULT_MINUTES
+    if options.workers:
+        # Sockets are loaded only where there are any.
+        from marl.distributed import train_distributed
+
+        done = train_distributed(
+            options.config,
+            options.run_dir,
+            workers=options.workers,
+            actors=options.actors,
+            minutes=minutes,
+            updates=options.updates,
+            resume=options.resume,
+            device=options.device,
+        )
+        _tell(options.run_dir, done.updates, done.env_steps)
+        return
     run = train(
         options.config,
         options.run_dir,
@@ -115,9 +141,13 @@ def main(args: Sequence[str]) -> None:
         resume=options.resume,
         device=options.device,
     )
+    _tell(options.run_dir, run.learner.updates, run.env_steps)
+
+
+def _tell(run_dir: Path, updates: int, env_steps: int) -> None:
     print(
-        f"{run.learner.updates:,} updates and {run.env_steps:,} moves are saved in "
-        f"{options.run_dir}. To see what it plays like: troupe evaluate {options.run_dir}"
+        f"{updates:,} updates and {env_steps:,} moves are saved in {run_dir}. "
+        f"To see what it plays like: troupe evaluate {run_dir}"
     )
 
 

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from marl import roster
 from marl.checkpoint import CheckpointStore
 from marl.state import unflatten
 from scripts import cli
@@ -225,6 +226,33 @@ def test_every_preset_trains_all_numbers_of_players_at_once(preset: str, tmp_pat
     moves = [actor["env_steps"] for actor in actors.values()]
     assert len(moves) == 4
     assert max(moves) - min(moves) <= 2, "not more than one move in each game of a setting"
+
+
+@pytest.mark.timeout(300)
+def test_a_run_goes_through_a_pool_and_on(tmp_path: Path) -> None:
+    """With workers, and resumed with them."""
+    options = ["--run-dir", tmp_path / "run", "--workers", 1]
+    assert troupe("train", *TINY, *options, "--updates", 3) == 0
+    first = roster.load(str(tmp_path / "run")).updates
+    assert first >= 3
+    assert troupe("train", "--resume", *options, "--updates", first + 3) == 0
+    assert roster.load(str(tmp_path / "run")).updates >= first + 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--workers", "-1"], "--workers cannot be negative, got -1"),
+        (["--actors", "0"], "--actors must be at least 1, got 0"),
+        (["--actors", "2"], "give both"),
+    ],
+)
+def test_processes_that_make_no_sense(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert troupe("train", *TINY, "--run-dir", tmp_path / "run", "--updates", 1, *options) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_begins_with_imitation(tmp_path: Path) -> None:

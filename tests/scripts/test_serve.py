@@ -27,6 +27,8 @@ from transport import sockets
 from transport.client import ClientConfig
 
 TROUPE = Path(sys.executable).with_name("troupe")
+BUSY = 15.0
+"""Seconds to end allowed beside other tests; the long form has the bound of a quiet machine."""
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +116,10 @@ def test_a_served_agent_makes_the_moves_of_the_agent_itself(serve, name, request
         assert policy.version == member.updates
     for field in ("points", "lost", "turns"):
         np.testing.assert_array_equal(getattr(local, field), getattr(remote, field))
-    began = time.monotonic()
     pids = serving.pids()
-    assert serving.stop() < 3
+    assert serving.stop() < BUSY
     assert not any(map(alive, pids))
     assert not sockets._ipc_path(serving.run_dir).exists()
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.timeout(300)
@@ -155,7 +155,7 @@ def test_schedules_metrics_and_keys(serve, tiny, tmp_path):
     assert "troupe_pool_workers_healthy" in page()
     with pytest.raises(TimeoutError):
         connect(serving.run_dir, config=ClientConfig(timeout=0.5))
-    assert serving.stop(signal.SIGTERM) < 3
+    assert serving.stop(signal.SIGTERM) < BUSY
 
 
 @pytest.mark.chaos
@@ -170,6 +170,14 @@ def test_a_pool_that_has_no_worker_says_so_and_comes_back(serve, tiny):
         os.kill(pid, signal.SIGCONT)
     serving.said = ""
     serving.hear("ready")
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_a_signal_ends_a_pool_in_three_seconds_every_time(serve, tiny):
+    for attempt in range(10):
+        assert serve(tiny).stop((signal.SIGINT, signal.SIGTERM)[attempt % 2]) < 3
 
 
 def cmdline(pid):
