@@ -50,9 +50,9 @@ class LearnerConfig:
     """Adam's epsilon."""
     clip: float = 5.0
     """Largest norm of a gradient."""
-    target_interval: int = 250
+    target_interval: int = 500
     """Updates between copies of the weights into the target network."""
-    refresh_interval: int = 8
+    refresh_interval: int = 4
     """Updates that share one run of the language model over the phrases. Its gradient is their
     mean, and the phrase embeddings stay as they are in between."""
     publish_interval: int = 10

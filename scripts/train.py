@@ -22,6 +22,12 @@ PRESETS: dict[str, tuple[str, ...]] = {
     # Smaller games, for quick experiments.
     "small": ("--variant", "small"),
     "very-small": ("--variant", "very-small"),
+    # Leaves the first plateau sooner, and was behind after that: moves drawn by value, a core that
+    # trains faster, fresher targets.
+    "quick-start": (
+        *("--agent.core", "gated", "--agent.memory", "128", "--actor.temperature", "0.1"),
+        *("--learner.target-interval", "250", "--learner.refresh-interval", "8"),
+    ),
     # Colours under names of each seat's own, and a head that guesses the own hand.
     "other-play": ("--actor.other-play", "--agent.own-hand"),
     # Without text, what the language model is worth: R2D2, every seat learning for itself (IQL).

@@ -36,10 +36,9 @@ class R3D2Config:
     # What stands on it.
     hidden: int = 256
     """Width of pooled facts, recurrent outputs and relevance space."""
-    core: Literal["gated", "lstm"] = "gated"
-    """gated: memory whose gates see the input only, several times faster to train; lstm: the
-    paper's."""
-    memory: int = 128
+    core: Literal["gated", "lstm"] = "lstm"
+    """lstm: the paper's; gated: memory whose gates see the input only, faster to train."""
+    memory: int = 256
     """Width of the recurrent core; facts bypass it."""
     layers: int = 1
     """Layers of the recurrent core."""
