@@ -25,7 +25,7 @@ class ActorConfig:
     """Base of the exploration spectrum: the rate of the game that explores most."""
     epsilon_spread: float = 7.0
     """Exponent range of the spectrum: the least explores at epsilon ** (1 + spread)."""
-    temperature: float = 0.0
+    temperature: float = 0.1
     """Temperature of the game that explores most, in points: moves are drawn from the softmax of
     their values over it; 0 for epsilon-greedy play only."""
     temperature_spread: float = 2.0

@@ -42,7 +42,7 @@ class LearnerConfig:
     """Discount of one own turn."""
     burn_in: int = 0
     """Steps of a mid-episode sequence that only warm the memory up."""
-    learning_rate: float = 2.5e-4
+    learning_rate: float = 5e-4
     """Adam's step size for everything above the language model."""
     text_learning_rate: float = 1e-4
     """Adam's step size for the language model, once a refresh."""
@@ -50,9 +50,9 @@ class LearnerConfig:
     """Adam's epsilon."""
     clip: float = 5.0
     """Largest norm of a gradient."""
-    target_interval: int = 500
+    target_interval: int = 250
     """Updates between copies of the weights into the target network."""
-    refresh_interval: int = 4
+    refresh_interval: int = 8
     """Updates that share one run of the language model over the phrases. Its gradient is their
     mean, and the phrase embeddings stay as they are in between."""
     publish_interval: int = 10

@@ -22,12 +22,8 @@ PRESETS: dict[str, tuple[str, ...]] = {
     # Smaller games, for quick experiments.
     "small": ("--variant", "small"),
     "very-small": ("--variant", "very-small"),
-    # Leaves the first plateau sooner, and was behind after that: moves drawn by value, a core that
-    # trains faster, fresher targets.
-    "quick-start": (
-        *("--agent.core", "gated", "--agent.memory", "128", "--actor.temperature", "0.1"),
-        *("--learner.target-interval", "250", "--learner.refresh-interval", "8"),
-    ),
+    # Only what the published agent reads: no facts that follow from the others.
+    "plain": ("--variant", "plain"),
     # Colours under names of each seat's own, and a head that guesses the own hand.
     "other-play": ("--actor.other-play", "--agent.own-hand"),
     # Without text, what the language model is worth: R2D2, every seat learning for itself (IQL).
@@ -37,6 +33,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "vdn": ("--agent.encoder", "vector", "--learner.mixing", "vdn"),
     # The published agent: it reads whole paragraphs, replays uniformly, and learns in one step.
     "paper": (
+        *("--variant", "plain", "--actor.temperature", "0"),
         *("--agent.encoder", "paragraph", "--agent.text-pool", "mean", "--agent.hidden", "128"),
         *("--agent.core", "lstm", "--agent.memory", "128", "--agent.layers", "2"),
         *("--replay.alpha", "0", "--replay.beta", "0", "--learner.n-step", "1"),

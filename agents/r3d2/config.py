@@ -34,11 +34,11 @@ class R3D2Config:
     """Width of a language model made from scratch; a loaded one has its own."""
 
     # What stands on it.
-    hidden: int = 256
+    hidden: int = 128
     """Width of pooled facts, recurrent outputs and relevance space."""
-    core: Literal["gated", "lstm"] = "lstm"
-    """lstm: the paper's; gated: memory whose gates see the input only, faster to train."""
-    memory: int = 256
+    core: Literal["gated", "lstm"] = "gated"
+    """gated: memory whose gates see the input only, faster to train; lstm: the paper's."""
+    memory: int = 128
     """Width of the recurrent core; facts bypass it."""
     layers: int = 1
     """Layers of the recurrent core."""

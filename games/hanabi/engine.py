@@ -44,6 +44,11 @@ GAME = np.dtype(
         ("score", np.int8),  # points on the table
         ("fireworks", np.int8, MAX_COLOURS),
         ("discards", np.int8, phrases.IDENTITIES),
+        # Sets of identities, as bits.
+        ("fits", np.int32),  # could be played now
+        ("useless", np.int32),  # can never be played any more
+        ("gone", np.int32),  # all played or discarded
+        ("last", np.int32),  # may be played one day, and no second copy is left
         ("sizes", np.int8, MAX_PLAYERS),  # cards in each hand
         # One entry a card, hand after hand, config.hand entries to a hand, the oldest card first.
         ("cards", np.int8, MAX_CARDS),  # identities
@@ -81,6 +86,8 @@ _CHOSE_PLAY = BLOCKS["CHOSE_PLAY"].base
 _REVEALED = BLOCKS["REVEALED"].base
 _TOLD = BLOCKS["TOLD"].base
 _TOUCHED = BLOCKS["TOUCHED"].base
+_SEEN = BLOCKS["SEEN"].base
+_SURE = BLOCKS["SURE"].base
 _DISCARD = BLOCKS["DISCARD"].base
 _PLAY = BLOCKS["PLAY"].base
 _TELL_COLOUR = BLOCKS["TELL_COLOUR"].base
@@ -94,6 +101,14 @@ _COLOUR = np.arange(_IDENTITIES, dtype=np.int64) // MAX_RANKS
 _RANK = np.arange(_IDENTITIES, dtype=np.int64) % MAX_RANKS
 _COLOUR_BIT = 1 << _COLOUR
 _RANK_BIT = 1 << _RANK
+# Sets of identities as bits: all of the colours in a mask, and rank one of every colour.
+_OF_COLOURS = np.array(
+    [sum(31 << MAX_RANKS * c for c in range(MAX_COLOURS) if m >> c & 1) for m in range(32)]
+)
+_OF_RANK_ONE = sum(1 << MAX_RANKS * c for c in range(MAX_COLOURS))
+# Which of the SURE sentences is true of a card that can be one that fits (1), one that is useless
+# (2), one that may fit later (4), or several of these: -1 for none.
+_SURE_OF = np.array([-1, 0, 1, -1, 2, -1, 2, -1])
 
 # Compiled kernels are kept on disk with the constants above inside, and numba looks for changes in
 # this file only. As part of a type's name the phrasebook's layout is part of what it looks for.
@@ -111,7 +126,9 @@ TABLES = np.dtype(
         ("turn_limit", np.int64),  # 0: none
         ("bomb_zero", np.bool_),
         ("random_first_player", np.bool_),
+        ("glance", np.bool_),
         ("deck", np.int8, MAX_CARDS),  # identities in order, before shuffling
+        ("copies", np.int8, MAX_RANKS),  # of a card of each rank
         # What a mask of possible colours says: attributes, and how many of the row are facts.
         ("known_colour", np.int16, (1 << MAX_COLOURS, SLACK)),
         ("known_colour_count", np.int64, 1 << MAX_COLOURS),
@@ -169,12 +186,14 @@ def make_tables(config: HanabiConfig) -> np.void:
     t["tokens"], t["lives"] = config.information_tokens, config.life_tokens
     t["deck_size"], t["turn_limit"] = config.deck_size, config.turn_limit or 0
     t["bomb_zero"], t["random_first_player"] = config.bomb == "zero", config.random_first_player
+    t["glance"] = config.glance
     t["deck"][: config.deck_size] = [
         MAX_RANKS * colour + rank
         for colour in range(config.colours)
         for rank in range(config.ranks)
         for _ in range(config.copies(rank))
     ]
+    t["copies"][: config.ranks] = [config.copies(rank) for rank in range(config.ranks)]
     t["known_colour"], t["known_colour_count"] = _known(
         config.colours, phrases.KNOWN_COLOUR, phrases.EXCLUDED_COLOUR
     )
@@ -192,8 +211,9 @@ def max_facts(config: HanabiConfig) -> int:
     discards = min(config.colours * config.ranks, config.deck_size)
     held = (players - 1) * hand
     known = players * hand * (max(1, config.colours - 1) + max(1, config.ranks - 1))
+    glance = config.glance * (2 * held + players * hand)
     moves = players * (1 + max(1, hand))
-    return setting_and_table + discards + held + known + moves + SLACK
+    return setting_and_table + discards + held + known + moves + glance + SLACK
 
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -229,6 +249,28 @@ def _draw(game: Any, t: Any, seat: Int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _assess(game: Any, t: Any, colour: Int) -> None:
+    """Finds the prospects of a colour's cards, after one of them was played or discarded."""
+    height = np.int64(game.fireworks[colour])
+    fits, useless, gone, last = 0, 0, 0, 0
+    dead = False  # a firework cannot rise past a card that is gone
+    for rank in range(t.ranks):
+        played = rank < height
+        left = t.copies[rank] - game.discards[MAX_RANKS * colour + rank] - played
+        dead |= left == 0 and not played
+        fits |= int(rank == height and not dead) << rank
+        useless |= int(played or dead) << rank
+        gone |= int(left == 0) << rank
+        last |= int(left == 1 and not played and not dead) << rank
+    shift = MAX_RANKS * colour
+    others = ~(31 << shift)
+    game.fits = game.fits & others | fits << shift
+    game.useless = game.useless & others | useless << shift
+    game.gone = game.gone & others | gone << shift
+    game.last = game.last & others | last << shift
+
+
+@njit(cache=True, nogil=True)
 def _start(game: Any, t: Any, seed: Any, shuffled: bool) -> None:
     """Starts a game: shuffles the deck by the seed (unless it lies ready) and deals."""
     # Hashing the seed first keeps the streams of neighbouring seeds from overlapping.
@@ -257,6 +299,8 @@ def _start(game: Any, t: Any, seed: Any, shuffled: bool) -> None:
         game.fireworks[colour] = 0
     for card in range(_IDENTITIES):
         game.discards[card] = 0
+    for colour in range(t.colours):
+        _assess(game, t, np.int64(colour))
     for seat in range(t.players):
         game.sizes[seat] = 0
         game.kind[seat] = NO_MOVE
@@ -332,6 +376,7 @@ def _move(game: Any, t: Any, choice: Int) -> tuple[Int, bool, bool]:
                 game.outcome[seat] = MISFIRED
                 game.discards[card] += 1
                 game.lives -= 1
+        _assess(game, t, colour)
         _remove(game, t, seat, slot)
         _draw(game, t, seat)
     else:
@@ -415,6 +460,39 @@ def _write_facts(game: Any, t: Any, viewer: Int, out: Ids) -> Int:
             revealed = _REVEALED + (offset * 3 + game.outcome[seat]) * _IDENTITIES
             out[n + 1] = revealed + game.card[seat]
             n += 2
+    return _write_glance(game, t, viewer, out, n) if t.glance else n
+
+
+@njit(cache=True, nogil=True)
+def _write_glance(game: Any, t: Any, viewer: Int, out: Ids, n: Int) -> Int:
+    """Writes what the facts say of each card's prospects, from a row's n-th; returns its count."""
+    fits, useless = np.int64(game.fits), np.int64(game.useless)
+    left, last = ~np.int64(game.gone), np.int64(game.last)
+    later = ~(fits | useless)
+    for offset in range(t.players):
+        seat = viewer + offset
+        seat -= t.players * (seat >= t.players)
+        first = seat * t.hand
+        if offset > 0:
+            said = _SEEN + (offset - 1) * _SLOTS * 3
+            for slot in range(game.sizes[seat]):
+                card = np.int64(game.cards[first + slot])
+                out[n] = said + ((useless >> card) & 1)
+                n += ((fits | useless) >> card) & 1
+                out[n] = said + 2
+                n += (last >> card) & 1
+                said += 3
+        said = _SURE + offset * _SLOTS * 3
+        for slot in range(game.sizes[seat]):
+            at = first + slot
+            # What hints leave possible, without what everybody sees is gone.
+            possible = _OF_COLOURS[game.colours[at]] & (_OF_RANK_ONE * game.ranks[at]) & left
+            kinds = (
+                (possible & fits != 0) + 2 * (possible & useless != 0) + 4 * (possible & later != 0)
+            )
+            out[n] = said + _SURE_OF[kinds]
+            n += _SURE_OF[kinds] >= 0
+            said += 3
     return n
 
 

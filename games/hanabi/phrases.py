@@ -108,6 +108,12 @@ KNOWN_COLOUR, EXCLUDED_COLOUR, KNOWN_RANK, EXCLUDED_RANK = range(0, 20, 5)
 _HINTS = (*COLOURS, *(f"rank {rank}" for rank in _RANKS))
 HINTS = len(_HINTS)
 
+# Of a card in sight: it could be played now; it can never be played any more; it may be one day,
+# and there is no other left. A card can be the first and the third at once.
+_SEEN = ("fits now", "is useless", "is the last of its kind")
+# Of a card whose owner has to go by hints and by what is out of the game, if true of every card
+# that these leave possible. The third: none fits, but some may one day.
+_SURE = ("fits now", "is useless", "does not fit yet")
 _OUTCOMES = ("which fitted", "which misfired", "which was discarded")
 
 
@@ -189,6 +195,19 @@ _SPECIFICATION: tuple[tuple[str, tuple[int, ...], Callable[..., str]], ...] = (
         (MAX_PLAYERS, MAX_HAND),
         lambda seat, slot: (
             f"the hint of {_partner(seat) if seat else 'mine'} touched card {slot + 1}"
+        ),
+    ),
+    # What follows from the above at a glance, for players that do not want to work it out.
+    (
+        "SEEN",
+        (PARTNERS, MAX_HAND, 3),
+        lambda seat, slot, what: f"{_partner(seat + 1)} card {slot + 1} {_SEEN[what]}",
+    ),
+    (
+        "SURE",
+        (MAX_PLAYERS, MAX_HAND, 3),
+        lambda seat, slot, what: (
+            f"{_subject(seat)} {'knows' if seat else 'know'} card {slot + 1} {_SURE[what]}"
         ),
     ),
     # The choices, in the reference's move order.
@@ -293,6 +312,9 @@ def fact_phrases(config: HanabiConfig) -> NDArray[np.int16]:
         *ids("TOLD", pairs, hints),
         *ids("TOUCHED", seats, slots),
     ]
+    if config.glance:
+        found += ids("SEEN", partners, slots, range(len(_SEEN)))
+        found += ids("SURE", seats, slots, range(len(_SURE)))
     return np.array(sorted(found), dtype=np.int16)
 
 

@@ -30,6 +30,8 @@ class HanabiConfig:
         life_tokens: strikes until the game is lost.
         bomb: what a lost game is worth: "zero" (as Bard et al. score) or "keep" (points stay).
         random_first_player: whether the first seat to act is drawn, or always seat 0.
+        glance: whether facts also say what follows from them at a glance: which cards fit, are
+            useless, or are the last of their kind.
         turn_limit: turns of all seats together after which a game is truncated, None for no limit.
 
     Raises:
@@ -44,6 +46,7 @@ class HanabiConfig:
     life_tokens: int = 3
     bomb: str = "zero"
     random_first_player: bool = False
+    glance: bool = True
     turn_limit: int | None = None
 
     def __post_init__(self) -> None:
@@ -119,10 +122,12 @@ class HanabiConfig:
 
 PRESETS: dict[str, HanabiConfig] = {
     "full": HanabiConfig(),
+    "plain": HanabiConfig(glance=False),
     "small": HanabiConfig(colours=2, hand_size=2, information_tokens=3, life_tokens=1),
     "very-small": HanabiConfig(colours=1, hand_size=2, information_tokens=3, life_tokens=1),
 }
-"""The reference's named settings. Any field can be overridden: see :func:`configure`."""
+"""The reference's named settings, and plain: full rules, facts without a glance. Any field can be
+overridden: see :func:`configure`."""
 
 
 def configure(preset: str = "full", **overrides: Any) -> HanabiConfig:

@@ -99,6 +99,7 @@ _CHOSE_PLAY = BLOCKS["CHOSE_PLAY"].base
 _REVEALED = BLOCKS["REVEALED"].base
 _TOLD = BLOCKS["TOLD"].base
 _TOUCHED = BLOCKS["TOUCHED"].base
+_GLANCE = BLOCKS["SEEN"].base
 _FIRST_CHOICE = BLOCKS["DISCARD"].base
 _DISCARD = BLOCKS["DISCARD"].base
 _PLAY = BLOCKS["PLAY"].base
@@ -260,7 +261,7 @@ def read(
                 view.colour_bits[seat, slot] &= bits
             else:
                 view.rank_bits[seat, slot] &= bits
-        else:
+        elif id < _GLANCE:  # what follows from the rest is left out
             _read_event(view, id)
     for n in range(choice_count):
         played = np.int64(choices[n]) - _PLAY

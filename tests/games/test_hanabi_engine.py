@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ SETTINGS = {
     "5p": configure(players=5, bomb="keep"),
     "small": configure("small"),
     "very-small": configure("very-small"),
+    "plain": configure("plain", players=3),
     "odd": HanabiConfig(3, colours=4, ranks=3, hand_size=7, information_tokens=5, life_tokens=6),
     "no-deck": HanabiConfig(2, hand_size=25, life_tokens=50),
 }
@@ -121,6 +123,68 @@ def test_facts_say_what_the_state_says(config: HanabiConfig) -> None:
             for i in range(0, 32, 4):
                 check_view(decode(facts[i]), state, i, viewer, config)
         batch.step(random_moves(batch, rng))
+
+
+def prospects(view: View, own_cards: int, config: HanabiConfig) -> set[str]:
+    """What a view lets its reader say of every card, worked out card by card."""
+
+    def left(colour: int, rank: int) -> int:
+        played = view.fireworks[colour] > rank
+        return config.copies(rank) - int(view.discards[colour, rank]) - played
+
+    def useless(card: tuple[int, int]) -> bool:
+        colour, rank = card
+        height = view.fireworks[colour]
+        return rank < height or any(not left(colour, below) for below in range(height, rank + 1))
+
+    def fits(card: tuple[int, int]) -> bool:
+        return view.fireworks[card[0]] == card[1] and not useless(card)
+
+    said = set()
+    for seat in range(config.players):
+        name = f"partner {'ABCD'[seat - 1]}"
+        for slot, card in enumerate(view.hands[seat]):
+            held = f"{name} card {slot + 1}"
+            said |= {f"{held} fits now"} if fits(card) else set()
+            said |= {f"{held} is useless"} if useless(card) else set()
+            last = left(*card) == 1 and not useless(card)
+            said |= {f"{held} is the last of its kind"} if last else set()
+        size = len(view.hands[seat]) if seat else own_cards
+        for slot in range(size):
+            possible = [
+                (colour, rank)
+                for colour in np.flatnonzero(view.possible_colours[seat, slot]).tolist()
+                for rank in np.flatnonzero(view.possible_ranks[seat, slot]).tolist()
+                if left(colour, rank)
+            ]
+            knows = f"{name} knows card {slot + 1}" if seat else f"I know card {slot + 1}"
+            if all(map(fits, possible)):
+                said.add(f"{knows} fits now")
+            elif all(map(useless, possible)):
+                said.add(f"{knows} is useless")
+            elif not any(map(fits, possible)):
+                said.add(f"{knows} does not fit yet")
+    return said
+
+
+@each_setting
+def test_a_glance_says_what_follows_from_the_other_facts(config: HanabiConfig) -> None:
+    batch = HanabiBatched(replace(config, glance=True), 16, seed=6)
+    plain = HanabiBatched(replace(config, glance=False), 16, seed=6)
+    rng, met = np.random.default_rng(6), set()
+    for _ in range(100):
+        sizes = batch.state()["sizes"][np.arange(16), batch.seat]
+        for i, size in enumerate(sizes.tolist()):
+            facts = PHRASEBOOK.render(batch.facts[i])
+            expected = prospects(decode(batch.facts[i]), size, config)
+            without = PHRASEBOOK.render(plain.facts[i])
+            assert facts[: len(without)] == without
+            assert set(facts[len(without) :]) == expected
+            met |= {sentence.split(" card ")[1][2:] for sentence in expected}
+        moves = random_moves(batch, rng)
+        batch.step(moves)
+        plain.step(moves)
+    assert met >= {"fits now", "is useless"}
 
 
 @each_setting
