@@ -40,7 +40,7 @@ class ImitationConfig:
     anneal: int = 10_000
     """Updates after that, during which the teacher's share of the moves and the weight of the
     imitation loss fall linearly to zero."""
-    weight: float = 1.0
+    weight: float = 10.0
     """Weight of the imitation loss at first, beside the TD loss."""
     temperature: float = 0.1
     """Points that a move has to be ahead of another to be taken e times as probable."""

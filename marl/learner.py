@@ -336,15 +336,16 @@ class Learner:
             self.publish()
 
     def _forward(self, agent: R3D2Agent, tables: Tables, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Q-values float32 [S, C] and recurrent states [S, hidden]."""
+        """Q-values float32 [S, C], and recurrent states [S + surplus, hidden]: matrix kernels are
+        compiled for every new shape (see ``Batch``)."""
         x = agent.network.perceive(agent.pool(batch.inputs, tables))
         state, _ = agent.network.recur(x, batch.layout, batch.memory)
         q = agent.network.relevance(state, tables, batch.choices, batch.legal)
-        return q[: batch.steps], state[: batch.steps]
+        return q[: batch.steps], state
 
     def _aux_loss(self, state: Tensor, tables: Tables, batch: Batch) -> Tensor:
         """Cross-entropy of the own hand, summed over steps."""
-        logits = self.agent.network.answers(state, tables)
+        logits = self.agent.network.answers(state, tables)[: batch.steps]
         return F.cross_entropy(
             logits.flatten(0, 1), batch.labels.flatten(), ignore_index=-1, reduction="sum"
         )

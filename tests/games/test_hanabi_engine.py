@@ -616,7 +616,10 @@ def test_moves_out_of_range_are_refused_and_nothing_moves() -> None:
         ({"life_tokens": 0}, "life_tokens must be"),
         ({"turn_limit": 0}, "turn_limit must be"),
         ({"bomb": "none"}, 'bomb must be "zero" or "keep"'),
-        ({"preset": "large"}, "unknown Hanabi preset 'large'; there are full, small, very-small"),
+        (
+            {"preset": "large"},
+            "unknown Hanabi preset 'large'; there are full, plain, small, very-small",
+        ),
         ({"colors": 5}, "unknown Hanabi option 'colors'; there are preset, players"),
         ({"num_games": 0}, "num_games must be at least 1"),
         ({"seed": -1}, "seed must be from 0"),

@@ -34,7 +34,8 @@ def test_a_head_that_knows_a_card_says_so() -> None:
     """With its answers tied to one phrase, all of the belief is on that card."""
     game = games.batched("hanabi", 2, 1, players=2)
     agent = R3D2Agent(SHAPE, game.phrasebook, 1)
-    agent.admit(labels=game.label_phrases)
+    agent.admit(game.fact_phrases.tolist(), game.choice_phrases.tolist(), game.label_phrases)
+    agent.spread_out()
     with torch.no_grad():
         tables = agent.tables(agent.embed())
         target = tables.labels[1, 7].float()

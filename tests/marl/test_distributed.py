@@ -120,7 +120,7 @@ def test_a_run_in_one_process_can_go_on_in_several(tmp_path):
         ({"actors": 0}, "actors must be at least 1, got 0"),
         ({"updates": None}, "training needs a budget"),
         ({"resume": True}, "holds no run"),
-        ({"config": replace(CONFIG, variant="huge")}, "there are full, small"),
+        ({"config": replace(CONFIG, variant="huge")}, "there are full, plain"),
         ({"config": replace(CONFIG, imitate="bot:smart")}, "is imitated in one process"),
     ],
 )

@@ -106,7 +106,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("train hanabi --run-dir {tmp}/r --players two", "players must look like"),
         ("train hanabi --run-dir {tmp}/r --players 3-2", "write 2-3"),
         ("train hanabi --run-dir {tmp}/r --players 6", "players must be a whole number from 2"),
-        ("train hanabi --run-dir {tmp}/r --variant huge", "there are full, small, very-small"),
+        (
+            "train hanabi --run-dir {tmp}/r --variant huge",
+            "there are full, plain, small, very-small",
+        ),
         ("train hanabi --run-dir {tmp}/r --minutes 0", "--minutes must be a positive number"),
         ("train hanabi --run-dir {tmp}/r --minutes nan", "--minutes must be a positive number"),
         ("train hanabi --run-dir {tmp}/r --minutes soon", "--minutes: "),

@@ -98,7 +98,7 @@ def test_nobody_can_play(
         ("{agent} --players two --out {tmp}/out", "players must look like"),
         ("{agent} --games 0 --out {tmp}/out", "games must be at least 1"),
         ("{agent} --seed -1 --out {tmp}/out", "cannot be negative"),
-        ("{agent} --variant huge --out {tmp}/out", "there are full, small, very-small"),
+        ("{agent} --variant huge --out {tmp}/out", "there are full, plain, small, very-small"),
         ("{agent} --out {agent}", "holds other files"),
     ],
 )
