@@ -336,8 +336,7 @@ class Learner:
             self.publish()
 
     def _forward(self, agent: R3D2Agent, tables: Tables, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Q-values float32 [S, C], and recurrent states [S + surplus, hidden]: matrix kernels are
-        compiled for every new shape (see ``Batch``)."""
+        """Q-values float32 [S, C], and recurrent states of all rows, surplus ones too."""
         x = agent.network.perceive(agent.pool(batch.inputs, tables))
         state, _ = agent.network.recur(x, batch.layout, batch.memory)
         q = agent.network.relevance(state, tables, batch.choices, batch.legal)
