@@ -46,13 +46,14 @@ from marl.lanes import prepare_process
 from marl.monitor import METRICS_FILE, Monitor
 from marl.remote import PublishedWeights, RemotePolicy, one_of_each, serve_policy, wait_for, warm_up
 from marl.remote_replay import Ledger, RemoteReplay, replay_functions
-from marl.state import flatten, unflatten
 from marl.train import (
-    LOG_SECONDS,
     TRAINING_SEED,
     SerialRun,
+    drive,
     interrupts,
+    is_spent,
     refuse_second,
+    restore,
     write_config,
 )
 from transport.client import Client, ClientConfig
@@ -282,39 +283,13 @@ def learn(
     follows = (run_dir / METRICS_FILE).exists()
 
     with contextlib.closing(LearnerRun(config, run_dir, device)) as run:
-        with contextlib.suppress(FileNotFoundError):  # Nothing was saved yet.
-            run.load_state(unflatten(*store.load()))
-        learner = run.learner
-
-        def save() -> None:
-            store.save(learner.updates, *flatten(run.state()))
+        step = restore(run, store)
 
         def over() -> bool:
-            return (
-                stop()
-                or (until is not None and time.monotonic() >= until)
-                or (updates is not None and learner.updates >= updates)
-            )
+            return stop() or is_spent(run, until, updates)
 
-        with Monitor(run_dir, resume_step=learner.updates if follows else None) as monitor:
-            logged = saved = time.monotonic()
-            evaluated = learner.updates // config.evaluate_interval
-            while not over():
-                moves = run.env_steps
-                learned = run.step()
-                monitor.count(env_steps=run.env_steps - moves, updates=learned)
-                now = time.monotonic()
-                if learner.updates // config.evaluate_interval > evaluated:
-                    evaluated = learner.updates // config.evaluate_interval
-                    monitor.log(learner.updates, run.evaluation_metrics())
-                elif now - logged >= LOG_SECONDS:
-                    logged = now
-                    monitor.log(learner.updates, run.learning_metrics())
-                if now - saved >= config.checkpoint_minutes * 60:
-                    save()
-                    saved = now
-            save()
-            monitor.log(learner.updates, run.learning_metrics())
+        with Monitor(run_dir, resume_step=step if follows else None) as monitor:
+            drive(run, store, monitor, over)
 
 
 def infer(run_dir: Path, number: int, stop: Callable[[], bool]) -> None:

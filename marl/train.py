@@ -17,7 +17,7 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -315,7 +315,7 @@ def train(
             f"continued with: resume with what its {CONFIG_FILE} says"
         )
     run = SerialRun(config, device)
-    resumed = _restore(run, store) if resume else None
+    resumed = restore(run, store) if resume else None
     if not resume:
         write_config(config, run_dir)
     with (
@@ -329,32 +329,54 @@ def train(
             f"{len(run.agent.facts.ids):,} facts and {len(run.agent.choices.ids)} choices in "
             f"{len(run.settings)} setting(s); curves: tensorboard --logdir {run_dir}"
         )
-        logged = saved = time.monotonic()
-        evaluated = run.learner.updates // config.evaluate_interval
-        while not interrupted:
-            now = time.monotonic()
-            if minutes is not None and now - start >= minutes * 60:
-                break
-            if updates is not None and run.learner.updates >= updates:
-                break
-            moves = run.env_steps
-            learned = run.step()
-            monitor.count(env_steps=run.env_steps - moves, updates=learned)
-            step = run.learner.updates
-            if step // config.evaluate_interval > evaluated:
-                evaluated = step // config.evaluate_interval
-                monitor.log(step, run.evaluation_metrics())
-            elif now - logged >= LOG_SECONDS:
-                logged = now
-                monitor.log(step, run.learning_metrics())
-            if now - saved >= config.checkpoint_minutes * 60:
-                _save(run, store)
-                saved = now
-        _save(run, store)
-        monitor.log(run.learner.updates, run.learning_metrics())
+        end = None if minutes is None else start + minutes * 60
+
+        def over() -> bool:
+            return bool(interrupted) or is_spent(run, end, updates)
+
+        drive(run, store, monitor, over)
         if interrupted:
             monitor.say(f"interrupted; go on with --resume --run-dir {run_dir}")
     return run
+
+
+def is_spent(run: SerialRun, end: float | None, updates: int | None) -> bool:
+    """Whether a budget is: a time of the monotonic clock, a count of updates, or both."""
+    return (end is not None and time.monotonic() >= end) or (
+        updates is not None and run.learner.updates >= updates
+    )
+
+
+def drive(
+    run: SerialRun, store: CheckpointStore, monitor: Monitor, over: Callable[[], bool]
+) -> None:
+    """Steps a run until it is over; evaluates, logs and saves whenever it is time, and at the end.
+
+    Args:
+        run: as it stands.
+        store: where checkpoints go.
+        monitor: what shows and writes the metrics.
+        over: asked before every step.
+    """
+    config = run.config
+    logged = saved = time.monotonic()
+    evaluated = run.learner.updates // config.evaluate_interval
+    while not over():
+        moves = run.env_steps
+        learned = run.step()
+        monitor.count(env_steps=run.env_steps - moves, updates=learned)
+        step, now = run.learner.updates, time.monotonic()
+        if step // config.evaluate_interval > evaluated:
+            evaluated = step // config.evaluate_interval
+            monitor.log(step, run.evaluation_metrics())
+        elif now - logged >= LOG_SECONDS:
+            logged = now
+            monitor.log(step, run.learning_metrics())
+        if now - saved >= config.checkpoint_minutes * 60:
+            _save(run, store)
+            saved = now
+    _save(run, store)
+    monitor.log(run.learner.updates, run.learning_metrics())
 
 
 def refuse_second(run_dir: Path) -> None:
@@ -375,7 +397,7 @@ def write_config(config: TrainConfig, run_dir: Path) -> None:
     temporary.replace(run_dir / CONFIG_FILE)
 
 
-def _restore(run: SerialRun, store: CheckpointStore) -> int:
+def restore(run: SerialRun, store: CheckpointStore) -> int:
     """Loads the newest checkpoint and returns its step; 0 where the run has none yet."""
     # Only where nothing was ever saved; damaged checkpoints are an error, not a fresh start.
     with contextlib.suppress(FileNotFoundError):

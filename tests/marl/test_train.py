@@ -194,7 +194,7 @@ def test_the_teacher_plays_first_then_both_then_the_agent() -> None:
     metrics = serial.learning_metrics()
     assert metrics["act/taught_steps"] == sum(steps)
     assert metrics["act/env_steps"] == sum(steps) + sum(a.env_steps for a in serial.actors)
-    assert 0 < metrics["learn/imitation_weight"] < 1
+    assert 0 < metrics["learn/imitation_weight"] < 10
     assert metrics["learn/imitation_loss"] > 0
     # What the teacher did is told from what the agent did.
     sample = serial.replay.sample(200).episodes
