@@ -35,9 +35,9 @@ from marl.crossplay import CrossplayConfig, enter
 class ImitationConfig:
     """How a teacher is imitated, where there is one."""
 
-    updates: int = 10_000
-    """Updates from the teacher's games alone, before self-play begins."""
-    anneal: int = 10_000
+    updates: int = 4_000
+    """Updates from the teacher's games alone, before self-play; several settings take more."""
+    anneal: int = 4_000
     """Updates after that, during which the teacher's share of the moves and the weight of the
     imitation loss fall linearly to zero."""
     weight: float = 10.0
