@@ -16,6 +16,7 @@ from marl.state import flatten, unflatten
 from tests.transport.parts import Thread, client
 from transport.client import RemoteError
 from transport.service import Service
+from transport.wire import SMALL
 
 
 def sequences(count, seed=0, length=5):
@@ -95,6 +96,17 @@ def test_the_far_side_is_the_same_replay(table, tmp_path):
     assert table.ledger.counts["insertions"] == 20
     assert table.ledger.counts["sequences"] == table.replay.inserted == 80
     assert table.ledger.balance() == table.ledger.holes() == 0
+
+
+def test_sequences_may_fill_frames_of_their_own(table, tmp_path):
+    """Large tensors arrive writable and small ones do not, in one message."""
+    big = sequences(120, seed=1, length=100)
+    assert big.facts.nbytes > SMALL > big.choice_counts.nbytes
+    remote = RemoteReplay(client(tmp_path, "replay"))
+    remote.insert(big)
+    remote.flush()
+    remote.close()
+    assert table.replay.inserted == 120
 
 
 def test_moves_and_games_are_counted_for_the_run(table, tmp_path):
