@@ -341,29 +341,18 @@ def _agree(folder: Path, settings: dict[str, Any]) -> None:
 def enter(name: str, config: CrossplayConfig, device: str = "cpu") -> Entrant:
     """Makes an entrant of a name in the roster.
 
-    An agent that reads no text (``encoder="vector"``) takes part where it was trained, and nowhere
-    else: elsewhere it meets phrases that mean nothing to it.
-
     Raises:
         ValueError: if there is no such agent.
     """
     from marl import roster  # it imports torch
 
     member = roster.load(name, device)
-    trained: Any = getattr(member, "config", None)  # rule-based players have none
-
-    def restriction(players: int) -> str | None:
-        if trained is None or trained.agent.encoder != "vector":
-            return None
-        known = ", ".join(map(str, trained.settings()))
-        if trained.variant == config.variant and players in trained.settings():
-            return None
-        return (
-            f"it reads no text, and knows only what it was trained on ({known} players, "
-            f"{trained.variant} rules)"
-        )
-
-    return Entrant(name, member.policy, fingerprint(member.policy), restriction)
+    return Entrant(
+        name,
+        member.policy,
+        fingerprint(member.policy),
+        lambda players: member.restriction(players, config.variant),
+    )
 
 
 def fingerprint(policy: Policy) -> str:

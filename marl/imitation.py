@@ -19,16 +19,9 @@ of others from overestimating moves that nobody made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
-
-from games.core import BatchedGame
-from marl.actor import observe
-from marl.core import Policy
-from marl.crossplay import CrossplayConfig, enter
 
 
 @dataclass(frozen=True)
@@ -86,32 +79,3 @@ def cross_entropy(q: Tensor, taught: Tensor, temperature: float) -> Tensor:
     logits = q[rows] / temperature
     chosen = logits.gather(1, taught[rows][:, None])[:, 0]
     return q.new_zeros(len(q)).index_add(0, rows, logits.logsumexp(1) - chosen)
-
-
-def find_teacher(
-    name: str, game: str, variant: str, playing: Sequence[BatchedGame], device: str = "cpu"
-) -> Policy:
-    """A teacher by its name in the roster, once it has been seen to play every setting.
-
-    Args:
-        name: of a rule-based player (``bot:NAME``), a run, an exported folder or a shipped agent.
-        game: what is played.
-        variant: preset of its rules.
-        playing: games of each setting, at their start; they are left as they are.
-        device: where the teacher is, if it is a network.
-
-    Raises:
-        ValueError: if there is no such player, or it cannot play one of the settings.
-    """
-    entrant = enter(name, CrossplayConfig((name,), game=game, variant=variant), device)
-    for setting in playing:
-        reason = entrant.restriction(setting.num_players)
-        if reason is None:
-            memory = np.zeros((setting.num_games, entrant.policy.memory_size), np.float32)
-            try:
-                entrant.policy.act(observe(setting), memory)
-            except ValueError as error:
-                reason = str(error)
-        if reason is not None:
-            raise ValueError(f"{name} cannot teach {setting.num_players} players: {reason}")
-    return entrant.policy

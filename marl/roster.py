@@ -9,9 +9,11 @@ are evaluated.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -21,6 +23,8 @@ import agents
 import games
 from agents import bots
 from agents.r3d2.agent import R3D2Agent
+from games.core import BatchedGame
+from marl.actor import observe
 from marl.checkpoint import CheckpointStore
 from marl.config import CONFIG_FILE, TrainConfig, load_config, to_dict
 from marl.core import Policy
@@ -49,6 +53,23 @@ class Member:
     policy: Policy
     config: TrainConfig
     updates: int
+
+    def restriction(self, players: int, variant: str) -> str | None:
+        """Why it cannot play with so many players by these rules; None if it can.
+
+        An agent that reads no text (``encoder="vector"``) plays what it was trained on and nothing
+        else: elsewhere it meets phrases that mean nothing to it.
+        """
+        trained = self.config
+        if trained.agent.encoder != "vector":
+            return None
+        if trained.variant == variant and players in trained.settings():
+            return None
+        known = ", ".join(map(str, trained.settings()))
+        return (
+            f"it reads no text, and knows only what it was trained on ({known} players, "
+            f"{trained.variant} rules)"
+        )
 
 
 def shipped() -> list[str]:
@@ -90,6 +111,34 @@ def load(name: str, device: str = "cpu") -> Member:
     agent.load(updates, weights)
     agent.eval()
     return Member(name, folder, agent, config, updates)
+
+
+def find_teacher(
+    name: str, playing: Sequence[BatchedGame], variant: str, device: str = "cpu"
+) -> Policy:
+    """Somebody to be imitated, by name, once they have been seen to play every setting.
+
+    Args:
+        name: whatever ``load`` accepts.
+        playing: games of each setting, at their start; they are left as they are.
+        variant: preset of their rules.
+        device: where the teacher is, if it is a network.
+
+    Raises:
+        ValueError: if there is no such player, or it cannot play one of the settings.
+    """
+    member = load(name, device)
+    for game in playing:
+        reason = member.restriction(game.num_players, variant)
+        if reason is None:
+            memory = np.zeros((game.num_games, member.policy.memory_size), np.float32)
+            try:
+                member.policy.act(observe(game), memory)
+            except ValueError as error:
+                reason = str(error)
+        if reason is not None:
+            raise ValueError(f"{name} cannot teach {game.num_players} players: {reason}")
+    return member.policy
 
 
 def export(member: Member, folder: Path) -> None:

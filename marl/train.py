@@ -34,12 +34,12 @@ from marl.config import CONFIG_FILE, TrainConfig, load_config, to_dict
 from marl.core import Policy
 from marl.episodes import Episodes
 from marl.evaluate import Evaluation, evaluate
-from marl.imitation import find_teacher
 from marl.lanes import prepare_process
 from marl.learner import Learner
 from marl.limiter import Limiter
 from marl.monitor import Monitor
 from marl.replay import PrioritisedReplay
+from marl.roster import find_teacher
 from marl.state import flatten, unflatten
 from marl.weights import LocalWeights
 
@@ -265,7 +265,7 @@ class SerialRun:
             self._game(players, share, TRAINING_SEED + seeds[2 * i])
             for i, players in enumerate(self.settings)
         ]
-        teacher = find_teacher(name, config.game, config.variant, playing, device)
+        teacher = find_teacher(name, playing, config.variant, device)
         epsilons = np.full(share, config.imitation.epsilon)
         return self._actors(teacher, playing, epsilons, seeds[1::2], teaching=True)
 

@@ -12,7 +12,8 @@ import torch
 import games
 from agents.bots import Bot
 from marl.actor import observe
-from marl.imitation import ImitationConfig, cross_entropy, find_teacher
+from marl.imitation import ImitationConfig, cross_entropy
+from marl.roster import find_teacher
 from tests.marl.players import exported
 
 
@@ -79,7 +80,7 @@ def playing(*players: int, variant: str = "very-small") -> list[Any]:
 def test_a_bot_teaches_every_setting() -> None:
     settings = playing(2, 5)
     before = [setting.state() for setting in settings]
-    teacher = find_teacher("bot:iggi", "hanabi", "very-small", settings)
+    teacher = find_teacher("bot:iggi", settings, "very-small")
     assert isinstance(teacher, Bot)
     for setting, state in zip(settings, before, strict=True):
         for name, array in setting.state().items():
@@ -89,15 +90,15 @@ def test_a_bot_teaches_every_setting() -> None:
 def test_an_agent_teaches_what_it_can_play(tmp_path: Path) -> None:
     settings = playing(2, 3)
     reads = exported(tmp_path / "reads", players="2", variant="very-small")
-    teacher = find_teacher(reads, "hanabi", "very-small", settings)
+    teacher = find_teacher(reads, settings, "very-small")
     memory = np.zeros((4, teacher.memory_size), np.float32)
     choices, _, _ = teacher.act(observe(settings[1]), memory)
     assert (choices < settings[1].choice_counts).all()
     blind = exported(tmp_path / "blind", {"encoder": "vector"}, players="2", variant="very-small")
-    find_teacher(blind, "hanabi", "very-small", settings[:1])
+    find_teacher(blind, settings[:1], "very-small")
     with pytest.raises(ValueError, match=r"blind cannot teach 3 players: it reads no text"):
-        find_teacher(blind, "hanabi", "very-small", settings)
+        find_teacher(blind, settings, "very-small")
     with pytest.raises(ValueError, match="there is no agent 'nobody'"):
-        find_teacher("nobody", "hanabi", "very-small", settings)
+        find_teacher("nobody", settings, "very-small")
     with pytest.raises(ValueError, match="there is no bot 'plumber'"):
-        find_teacher("bot:plumber", "hanabi", "very-small", settings)
+        find_teacher("bot:plumber", settings, "very-small")
