@@ -136,12 +136,12 @@ def test_killed_workers_cost_no_episode_and_little_time(run):
     clean, killed = under_a_killer(crew, seconds=120, every=5.0)
     assert memory().rss - before < 32 << 20
     seconds = crew.stop()
-    hit = seconds[seconds > 10 * np.median(seconds)]  # The calls that a killed worker had.
-    print(
-        f"clean {clean:.2f}/s, killed {killed:.2f}/s, recovery p99 {np.quantile(hit, 0.99):.2f} s"
-    )
+    slow = seconds[seconds > 10 * np.median(seconds)]  # Those that a killed worker had.
+    # On a busy machine no call may stand out: then the slowest of all stands for them.
+    recovery = np.quantile(slow if len(slow) else seconds[[seconds.argmax()]], 0.99)
+    print(f"clean {clean:.2f}/s, killed {killed:.2f}/s, recovery p99 {recovery:.2f} s")
     assert killed >= 3 / 4 * clean
-    assert np.quantile(hit, 0.99) < 2
+    assert recovery < 2
 
 
 @pytest.mark.parametrize("role", ["broker", "actor"])
