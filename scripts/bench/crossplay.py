@@ -1,5 +1,7 @@
 """Cross-play of rule-based players: every pairing of two, beside games played one at a time.
 
+First, the moves that each of them makes in a second, playing all seats of 1000 games in one thread.
+
 Ours is all that ``troupe crossplay`` does: 1000 games a cell in one batch, a file a cell, and at
 the end figures, tables, pictures and the page. The peer is IGGI, the simplest of the players,
 written in plain Python on hanabi-learning-environment's own observations and moves, playing one
@@ -18,14 +20,20 @@ from typing import Any
 
 import numpy as np
 
+import games
 from agents import bots
 from marl import report
+from marl.actor import observe
+from marl.core import Policy
 from marl.crossplay import Crossplay, CrossplayConfig, Entrant, play_table
 from marl.evaluate import evaluate
-from scripts.bench import Row
+from scripts.bench import Row, rate
 
 GAMES = 1000
 """Games of a cell."""
+
+SPEED_PLAYERS = (2, 5)
+"""Numbers of players at which moves are counted."""
 
 PEER = "Python on hanabi-learning-environment, one game at a time"
 
@@ -37,8 +45,12 @@ def run(seconds: float) -> Iterator[Row]:
     config = CrossplayConfig(names, (2,), GAMES)
     for entrant in entrants:  # compiles
         evaluate(entrant.policy, lambda n, seed: config.make_game(2, n, seed), 2, 0)
+    for entrant in entrants:
+        for players in SPEED_PLAYERS:
+            moves = _moves(entrant.policy, players, 0.1 * seconds / len(entrants))
+            yield Row(f"{entrant.name}, {players} players", moves, "moves/s")
     with tempfile.TemporaryDirectory() as folder:
-        yield from _matrix(Crossplay.open(config, entrants, Path(folder) / "out"), 0.6 * seconds)
+        yield from _matrix(Crossplay.open(config, entrants, Path(folder) / "out"), 0.4 * seconds)
     # The peer's pairing, and enough of its games for two digits.
     iggi = bots.make("iggi")
     ours = _rate(iggi, config, 0.1 * seconds)
@@ -67,6 +79,21 @@ def _matrix(crossplay: Crossplay, seconds: float) -> Iterator[Row]:
         start = time.perf_counter()
         report.write(crossplay)
         yield Row("its tables, pictures and page", time.perf_counter() - start, "s")
+
+
+def _moves(policy: Policy, players: int, seconds: float) -> float:
+    """Moves a second of one policy in all seats of a batch, the moves themselves included."""
+    game = games.batched("hanabi", GAMES, 0, players=players)
+    memory = np.zeros((GAMES, players, policy.memory_size), np.float32)
+    rows = np.arange(GAMES)
+
+    def move() -> None:
+        seat = game.seat.copy()
+        choices, _, memory[rows, seat] = policy.act(observe(game), memory[rows, seat])
+        step = game.step(choices)
+        memory[step.terminated | step.truncated] = 0
+
+    return GAMES * rate(move, seconds)
 
 
 def _rate(policy: Any, config: CrossplayConfig, seconds: float) -> float:

@@ -73,8 +73,10 @@ def test_the_peer_moves_as_our_player_does(players: int) -> None:
 def test_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bots, "NAMES", ("iggi", "piers"))  # the others take long to compile
     rows = list(run(8))
-    assert [row.unit for row in rows] == ["s", "games/s", "s", "games/s", "games/s"]
-    assert rows[0].what == "3 pairings of 2 bots, 2 players, 1000 games each"
+    assert [row.unit for row in rows] == 4 * ["moves/s"] + ["s", "games/s", "s", *2 * ["games/s"]]
+    assert [row.what for row in rows[1:3]] == ["bot:iggi, 5 players", "bot:piers, 2 players"]
+    assert all(row.value > 1000 for row in rows[:4] if row.value is not None)
+    assert rows[4].what == "3 pairings of 2 bots, 2 players, 1000 games each"
     ours, theirs = rows[-2:]
     assert (ours.against, theirs.unit) == (None, "games/s")
     assert theirs.against is not None
