@@ -58,6 +58,9 @@ class TrainConfig:
     imitate: str | None = None
     """Who is imitated before self-play begins: anybody in the roster, such as bot:smart. Without a
     name, the agent learns by self-play from nothing."""
+    start: str | None = None
+    """Whose weights learning begins with: a run, an exported folder or a shipped agent of the same
+    shape. Without a name they are random."""
     samples_per_insert: float = 5.0
     """Sequences learned from for each one inserted; lower is fresher, higher is thriftier."""
     warm_up: int = 2000

@@ -46,6 +46,7 @@ from marl.lanes import prepare_process
 from marl.monitor import METRICS_FILE, Monitor
 from marl.remote import PublishedWeights, RemotePolicy, one_of_each, serve_policy, wait_for, warm_up
 from marl.remote_replay import Ledger, RemoteReplay, replay_functions
+from marl.roster import starting_weights
 from marl.train import (
     TRAINING_SEED,
     SerialRun,
@@ -130,6 +131,8 @@ def train_distributed(
             "them once the agent plays by itself"
         )
     if not resume:
+        if config.start:
+            starting_weights(config)  # Refuses before anything is begun.
         write_config(config, run_dir)
     single = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     options = {

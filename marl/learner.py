@@ -291,6 +291,18 @@ class Learner:
         for mean, new in zip(self.average.parameters(), self.agent.parameters(), strict=True):
             mean.lerp_(new.detach(), 1 - keep)
 
+    def start_from(self, tensors: Mapping[str, Any]) -> None:
+        """Takes on somebody's weights before the first update.
+
+        Args:
+            tensors: by the names of the agent's ``state_dict()``; they are copied.
+        """
+        for agent in (self.agent, self.target, self.average):
+            agent.load(0, tensors)
+        self._embed()
+        self._embed_target()
+        self.publish()
+
     def averaged(self) -> R3D2Agent:
         """The agent with the running mean of the weights, which plays better than the newest."""
         self.average.calibrate()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +139,27 @@ def find_teacher(
         if reason is not None:
             raise ValueError(f"{name} cannot teach {game.num_players} players: {reason}")
     return member.policy
+
+
+def starting_weights(config: TrainConfig) -> dict[str, Tensor]:
+    """The weights that a run is to start from (``config.start``).
+
+    Raises:
+        ValueError: if there is no such agent, or it is of another shape.
+    """
+    assert config.start
+    member = load(config.start)
+    if not isinstance(member.policy, R3D2Agent):
+        raise ValueError(f"{config.start} plays by rules: there are no weights to start from")
+    theirs, ours = asdict(member.config.agent), asdict(config.agent)
+    other = [
+        f"--agent.{name.replace('_', '-')} {v}" for name, v in theirs.items() if v != ours[name]
+    ]
+    if other:
+        raise ValueError(
+            f"{config.start} is an agent of another shape: to start from it, give {' '.join(other)}"
+        )
+    return member.policy.state_dict()
 
 
 def export(member: Member, folder: Path) -> None:

@@ -39,7 +39,7 @@ from marl.learner import Learner
 from marl.limiter import Limiter
 from marl.monitor import Monitor
 from marl.replay import PrioritisedReplay
-from marl.roster import find_teacher
+from marl.roster import find_teacher, starting_weights
 from marl.state import flatten, unflatten
 from marl.weights import LocalWeights
 
@@ -315,12 +315,14 @@ def train(
             f"continued with: resume with what its {CONFIG_FILE} says"
         )
     run = SerialRun(config, device)
-    resumed = restore(run, store) if resume else None
+    step = restore(run, store)
     if not resume:
         write_config(config, run_dir)
     with (
         Monitor(
-            run_dir, seconds=None if minutes is None else minutes * 60, resume_step=resumed
+            run_dir,
+            seconds=None if minutes is None else minutes * 60,
+            resume_step=step if resume else None,
         ) as monitor,
         interrupts() as interrupted,
     ):
@@ -398,10 +400,20 @@ def write_config(config: TrainConfig, run_dir: Path) -> None:
 
 
 def restore(run: SerialRun, store: CheckpointStore) -> int:
-    """Loads the newest checkpoint and returns its step; 0 where the run has none yet."""
-    # Only where nothing was ever saved; damaged checkpoints are an error, not a fresh start.
-    with contextlib.suppress(FileNotFoundError):
-        run.load_state(unflatten(*store.load()))
+    """Loads the newest checkpoint and returns its step; 0 where the run has none yet.
+
+    Raises:
+        ValueError: if a run without a checkpoint is to start from weights that it cannot have.
+    """
+    try:
+        saved = store.load()
+    except FileNotFoundError:
+        # Nothing was ever saved; damaged checkpoints are an error, not a fresh start.
+        if run.config.start:
+            run.learner.start_from(starting_weights(run.config))
+            run.player.load(*run.weights.latest())
+    else:
+        run.load_state(unflatten(*saved))
     return run.learner.updates
 
 

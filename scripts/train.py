@@ -96,6 +96,9 @@ class Train(TrainConfig, _Session):
     imitate: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Who is imitated before self-play begins: anybody in the roster, such as bot:smart. Without a
     name, the agent learns by self-play from nothing."""
+    start: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Whose weights learning begins with: a run, an exported folder or a shipped agent of the same
+    shape. Without a name they are random."""
 
     def __post_init__(self) -> None:
         TrainConfig.__post_init__(self)

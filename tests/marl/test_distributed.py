@@ -122,6 +122,7 @@ def test_a_run_in_one_process_can_go_on_in_several(tmp_path):
         ({"resume": True}, "holds no run"),
         ({"config": replace(CONFIG, variant="huge")}, "there are full, plain"),
         ({"config": replace(CONFIG, imitate="bot:smart")}, "is imitated in one process"),
+        ({"config": replace(CONFIG, start="nobody")}, "there is no agent 'nobody'"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_starts(tmp_path, options, words):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from marl.imitation import ImitationConfig
 from marl.learner import LearnerConfig
 from marl.replay import ReplayConfig
 from marl.state import flatten, unflatten
-from marl.train import CONFIG_FILE, SerialRun, load_config, train
+from marl.train import CONFIG_FILE, SerialRun, load_config, restore, train
 
 # Everything that has a state takes part: two settings, renamed colours, answer sheets of two sizes,
 # cut sequences, evictions, and intervals that do not divide each other.
@@ -214,6 +215,38 @@ def test_a_teacher_that_cannot_play_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no bot 'plumber'"):
         train(replace(CONFIG, imitate="bot:plumber"), tmp_path / "a", updates=1)
     assert not (tmp_path / "a").exists()
+
+
+def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
+    config = replace(CONFIG, actor=replace(CONFIG.actor, other_play=False))
+    first = train(config, tmp_path / "first", updates=3)
+    theirs = first.learner.averaged().state_dict()
+    follows = replace(config, seed=2, start=str(tmp_path / "first"))
+    run = SerialRun(follows)
+    store = CheckpointStore(tmp_path / "nowhere")
+    assert any((theirs[k] != v).any() for k, v in run.agent.state_dict().items())
+    assert restore(run, store) == 0
+    for agent in (run.agent, run.player, run.learner.target, run.learner.averaged()):
+        assert all((theirs[k] == v).all() for k, v in agent.state_dict().items())
+    assert run.evaluate(20)[3].mean() == first.evaluate(20)[3].mean()
+
+    train(follows, tmp_path / "second", updates=2)
+    shutil.rmtree(tmp_path / "first")  # By now it goes by its own checkpoint.
+    assert train(follows, tmp_path / "second", updates=4, resume=True).learner.updates == 4
+
+
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        ("nobody", "there is no agent 'nobody'"),
+        ("bot:iggi", "bot:iggi plays by rules"),
+        ("hanabi", "to start from it, give --agent.text-hidden 128 --agent.hidden 128 "),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused(tmp_path: Path, start: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        train(replace(CONFIG, start=start), tmp_path / "run", updates=1)
+    assert not (tmp_path / "run").exists()
 
 
 def test_run_directories_are_not_mixed_up(tmp_path: Path) -> None:
