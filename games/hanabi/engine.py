@@ -223,6 +223,22 @@ _30, _27, _31, _32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
 
 
 @njit(cache=True, nogil=True)
+def _at(array: Any, i: Int) -> Any:
+    """``array[i]`` for an i of at least 0.
+
+    Unsigned, because numba asks of every signed index whether it is negative: a quarter of the time
+    of writing a row went there.
+    """
+    return array[np.uintp(i)]
+
+
+@njit(cache=True, nogil=True)
+def _put(out: Ids, n: Int, id: Int) -> None:
+    """``out[n] = id`` for an n of at least 0."""
+    out[np.uintp(n)] = id
+
+
+@njit(cache=True, nogil=True)
 def _mix(x: Any) -> Any:
     """The output function of splitmix64 (Steele, Lea and Flood 2014; constants of Stafford)."""
     x = (x ^ (x >> _30)) * _MIX_1
@@ -408,17 +424,17 @@ def _write_facts(game: Any, t: Any, viewer: Int, out: Ids) -> Int:
     """
     n = _SETTING
     left = t.deck_size - game.drawn
-    out[n] = _TOKENS + game.tokens
-    out[n + 1] = _LIVES + game.lives
-    out[n + 2] = _DECK + left
-    out[n + 3] = _TURNS + game.turns_left
+    _put(out, n, _TOKENS + game.tokens)
+    _put(out, n + 1, _LIVES + game.lives)
+    _put(out, n + 2, _DECK + left)
+    _put(out, n + 3, _TURNS + game.turns_left)
     n += 3 + (left == 0)
     for colour in range(t.colours):
-        out[n] = _FIREWORK + (MAX_RANKS + 1) * colour + game.fireworks[colour]
+        _put(out, n, _FIREWORK + (MAX_RANKS + 1) * colour + game.fireworks[colour])
         n += 1
     for card in range(MAX_RANKS * t.colours):
-        count = game.discards[card]
-        out[n] = _DISCARDS + 3 * card + count - 1
+        count = _at(game.discards, card)
+        _put(out, n, _DISCARDS + 3 * card + count - 1)
         n += count > 0
     for offset in range(t.players):
         seat = viewer + offset
@@ -426,39 +442,39 @@ def _write_facts(game: Any, t: Any, viewer: Int, out: Ids) -> Int:
         first = seat * t.hand
         if offset > 0:
             said = _HOLDS + (offset - 1) * _SLOTS * _IDENTITIES
-            for slot in range(game.sizes[seat]):
-                out[n] = said + slot * _IDENTITIES + game.cards[first + slot]
+            for slot in range(_at(game.sizes, seat)):
+                _put(out, n, said + slot * _IDENTITIES + _at(game.cards, first + slot))
                 n += 1
         said = _KNOWS + offset * _SLOTS * _ATTRIBUTES
-        for slot in range(game.sizes[seat]):
-            mask = game.colours[first + slot]
+        for slot in range(_at(game.sizes, seat)):
+            mask = np.uintp(_at(game.colours, first + slot))
             for i in range(SLACK):
-                out[n + i] = said + t.known_colour[mask, i]
+                _put(out, n + i, said + t.known_colour[mask, i])
             n += t.known_colour_count[mask]
-            mask = game.ranks[first + slot]
+            mask = np.uintp(_at(game.ranks, first + slot))
             for i in range(SLACK):
-                out[n + i] = said + t.known_rank[mask, i]
+                _put(out, n + i, said + t.known_rank[mask, i])
             n += t.known_rank_count[mask]
             said += _ATTRIBUTES
     for offset in range(t.players):
         seat = viewer + offset
         seat -= t.players * (seat >= t.players)
-        kind = game.kind[seat]
+        kind = _at(game.kind, seat)
         if kind == HINT:
-            target = game.target[seat] - viewer
+            target = _at(game.target, seat) - viewer
             target += t.players * (target < 0)
             pair = offset * _PARTNERS + target - (target > offset)
-            out[n] = _TOLD + pair * _HINTS + game.hint[seat]
+            _put(out, n, _TOLD + pair * _HINTS + _at(game.hint, seat))
             n += 1
-            touched = game.touched[seat]
+            touched = _at(game.touched, seat)
             for slot in range(t.hand):
-                out[n] = _TOUCHED + offset * _SLOTS + slot
+                _put(out, n, _TOUCHED + offset * _SLOTS + slot)
                 n += (touched >> slot) & 1
         elif kind != NO_MOVE:
             chose = _CHOSE_PLAY if kind == PLAY else _CHOSE_DISCARD
-            out[n] = chose + offset * _SLOTS + game.slot[seat]
-            revealed = _REVEALED + (offset * 3 + game.outcome[seat]) * _IDENTITIES
-            out[n + 1] = revealed + game.card[seat]
+            _put(out, n, chose + offset * _SLOTS + _at(game.slot, seat))
+            revealed = _REVEALED + (offset * 3 + _at(game.outcome, seat)) * _IDENTITIES
+            _put(out, n + 1, revealed + _at(game.card, seat))
             n += 2
     return _write_glance(game, t, viewer, out, n) if t.glance else n
 
@@ -475,23 +491,27 @@ def _write_glance(game: Any, t: Any, viewer: Int, out: Ids, n: Int) -> Int:
         first = seat * t.hand
         if offset > 0:
             said = _SEEN + (offset - 1) * _SLOTS * 3
-            for slot in range(game.sizes[seat]):
-                card = np.int64(game.cards[first + slot])
-                out[n] = said + ((useless >> card) & 1)
+            for slot in range(_at(game.sizes, seat)):
+                card = np.int64(_at(game.cards, first + slot))
+                _put(out, n, said + ((useless >> card) & 1))
                 n += ((fits | useless) >> card) & 1
-                out[n] = said + 2
+                _put(out, n, said + 2)
                 n += (last >> card) & 1
                 said += 3
         said = _SURE + offset * _SLOTS * 3
-        for slot in range(game.sizes[seat]):
+        for slot in range(_at(game.sizes, seat)):
             at = first + slot
             # What hints leave possible, without what everybody sees is gone.
-            possible = _OF_COLOURS[game.colours[at]] & (_OF_RANK_ONE * game.ranks[at]) & left
+            possible = (
+                _at(_OF_COLOURS, _at(game.colours, at))
+                & (_OF_RANK_ONE * _at(game.ranks, at))
+                & left
+            )
             kinds = (
                 (possible & fits != 0) + 2 * (possible & useless != 0) + 4 * (possible & later != 0)
             )
-            out[n] = said + _SURE_OF[kinds]
-            n += _SURE_OF[kinds] >= 0
+            _put(out, n, said + _at(_SURE_OF, kinds))
+            n += _at(_SURE_OF, kinds) >= 0
             said += 3
     return n
 
@@ -500,7 +520,7 @@ def _write_glance(game: Any, t: Any, viewer: Int, out: Ids, n: Int) -> Int:
 def _pad(out: Ids, start: Int, end: Int) -> None:
     """Fills a row behind its new end, as far as anything was written."""
     for i in range(start, min(max(end, start + SLACK), len(out))):
-        out[i] = PAD
+        _put(out, i, PAD)
 
 
 @njit(cache=True, nogil=True)
@@ -508,13 +528,13 @@ def _write_choices(game: Any, t: Any, out: Ids) -> Int:
     """Writes the legal moves of the seat to act in the reference's order; returns their count."""
     n = 0
     seat = np.int64(game.seat)
-    size = np.int64(game.sizes[seat])
+    size = np.int64(_at(game.sizes, seat))
     if game.tokens < t.tokens:
         for slot in range(size):
-            out[n] = _DISCARD + slot
+            _put(out, n, _DISCARD + slot)
             n += 1
     for slot in range(size):
-        out[n] = _PLAY + slot
+        _put(out, n, _PLAY + slot)
         n += 1
     if game.tokens > 0:
         ranks = 0  # MAX_RANKS bits a partner
@@ -523,16 +543,16 @@ def _write_choices(game: Any, t: Any, out: Ids) -> Int:
             partner -= t.players * (partner >= t.players)
             colours = 0
             theirs = 0
-            for at in range(partner * t.hand, partner * t.hand + game.sizes[partner]):
-                colours |= _COLOUR_BIT[game.cards[at]]
-                theirs |= _RANK_BIT[game.cards[at]]
+            for at in range(partner * t.hand, partner * t.hand + _at(game.sizes, partner)):
+                colours |= _at(_COLOUR_BIT, _at(game.cards, at))
+                theirs |= _at(_RANK_BIT, _at(game.cards, at))
             ranks |= theirs << (MAX_RANKS * offset)
             for colour in range(t.colours):
-                out[n] = _TELL_COLOUR + offset * MAX_COLOURS + colour
+                _put(out, n, _TELL_COLOUR + offset * MAX_COLOURS + colour)
                 n += (colours >> colour) & 1
         for offset in range(t.players - 1):
             for rank in range(t.ranks):
-                out[n] = _TELL_RANK + offset * MAX_RANKS + rank
+                _put(out, n, _TELL_RANK + offset * MAX_RANKS + rank)
                 n += (ranks >> (MAX_RANKS * offset + rank)) & 1
     return n
 
