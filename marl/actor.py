@@ -16,7 +16,7 @@ from agents.core import Observations
 from games.core import BatchedGame
 from marl import tracks
 from marl.core import Policy
-from marl.episodes import NO_VERSION, Episodes
+from marl.episodes import Episodes
 
 
 def exploration_spectrum(num_games: int, base: float = 0.1, spread: float = 7.0) -> NDArray[Any]:
@@ -65,7 +65,7 @@ class Actor:
             and still be tried: moves are drawn from the softmax of values over temperature. Where
             it is 0, or not given, only the best is.
         teaching: whether the policy is a teacher: what it chooses is kept beside what was done, and
-            its memory and version, which mean nothing to others, are not.
+            its memory, which means nothing to others, is not.
 
     Raises:
         ValueError: if cut sequences would overlap by half or more.
@@ -97,7 +97,6 @@ class Actor:
         self.env_steps = 0
         self.episodes = 0
         self.memory = np.zeros((game.num_games, game.num_players, policy.memory_size), np.float32)
-        self.consult(None)
         self.tracks = tracks.allocate(
             game.num_games * game.num_players,
             steps=min(game.max_turns, max_length),
@@ -106,15 +105,6 @@ class Actor:
             labels=label_size,
             memory=0 if teaching else policy.memory_size,
         )
-
-    def consult(self, tutor: Policy | None) -> None:
-        """Asks a tutor from the first moves on what it would do, to be kept beside what was done.
-
-        Args:
-            tutor: who is asked; None for nobody, at any time.
-        """
-        shape = (*self.memory.shape[:2], tutor.memory_size if tutor else 0)
-        self.tutor, self.tutor_memory = tutor, np.zeros(shape, np.float32)
 
     def step(self) -> None:
         """Makes one move in every game."""
@@ -142,10 +132,10 @@ class Actor:
             game.choices,
             game.choice_counts,
             action,
-            greedy if self.teaching else self._advice(games, seat),
+            greedy if self.teaching else np.full(len(games), -1),
             game.labels,
             before[:, :0].copy() if self.teaching else before,
-            NO_VERSION if self.teaching else self.policy.version,
+            self.policy.version,
             self.overlap,
         )
         self.memory[games, seat] = after
@@ -159,22 +149,13 @@ class Actor:
                 seats = np.arange(game.num_players)
                 self._hand_over((finished[:, None] * game.num_players + seats).ravel(), terminal)
                 self.tracks.length.reshape(game.num_games, -1)[finished] = 0
-                self.memory[finished] = self.tutor_memory[finished] = 0
-
-    def _advice(self, games: NDArray[np.int64], seat: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What the tutor would do in every game, -1 without one."""
-        if self.tutor is None:
-            return np.full(len(games), -1)
-        before = self.tutor_memory[games, seat]
-        advice, _, self.tutor_memory[games, seat] = self.tutor.act(observe(self.game), before)
-        return advice
+                self.memory[finished] = 0
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, as arrays and plain values."""
         return {
             "game": self.game.state(),
             "memory": self.memory,
-            "tutor_memory": self.tutor_memory,
             "tracks": tracks.state(self.tracks),
             "rng": self.rng.bit_generator.state,
             "env_steps": self.env_steps,
@@ -185,9 +166,6 @@ class Actor:
         """Continues from a ``state()``, bit for bit."""
         self.game.load_state(state["game"])
         self.memory[:] = state["memory"]
-        if state["tutor_memory"].shape != self.tutor_memory.shape:  # It was no longer consulted.
-            self.consult(None)
-        self.tutor_memory[:] = state["tutor_memory"]
         tracks.load_state(self.tracks, state["tracks"])
         self.rng.bit_generator.state = state["rng"]
         self.env_steps, self.episodes = state["env_steps"], state["episodes"]

@@ -125,7 +125,7 @@ def train_distributed(
         refuse_second(run_dir)
     elif load_config(run_dir) != config:
         raise ValueError(f"the run in {run_dir} was started with another configuration")
-    if config.imitate and not config.imitation.over(progress(run_dir).updates):
+    if config.imitate and config.imitation.share(progress(run_dir).updates) > 0:
         raise ValueError(
             f"{config.imitate} is imitated in one process: begin without workers, and resume with "
             "them once the agent plays by itself"

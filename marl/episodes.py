@@ -14,9 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NO_VERSION = -1
-"""The version of a teacher's weights, which are none of the agent's."""
-
 
 @dataclass
 class Episodes:
@@ -36,11 +33,11 @@ class Episodes:
             sequence was cut, and its last step serves only to bootstrap from.
         memory: float32 [E, M], recurrent memory before the first step (M may be 0: all zeros).
         setting: int16 [E], which of a run's settings the sequence was played in.
-        version: int32 [E], weights version that chose the first action; -1 in a teacher's games.
+        version: int32 [E], weights version that chose the first action.
         seat: int8 [E], the seat that played it; the seats of an episode follow each other in order.
         labels: int8 [S, K], answer sheet for auxiliary losses (K may be 0).
-        taught: int16 [S], index of what a teacher chose at the step, -1 where none was asked. It
-            differs from the action where the teacher's game was explored, or the agent played.
+        taught: int16 [S], index of what a teacher chose at the step, -1 where none played. It
+            differs from the action where the teacher's game was explored.
     """
 
     lengths: NDArray[np.int32]

@@ -31,11 +31,8 @@ class ImitationConfig:
     updates: int = 4_000
     """Updates from the teacher's games alone, before self-play; several settings take more."""
     anneal: int = 4_000
-    """Updates after that, during which the teacher's share of the moves falls linearly to zero, and
-    the weight of the imitation loss with it, unless the teacher goes on to correct."""
-    correct: int = 0
-    """Updates after that, during which the agent plays alone and the weight falls linearly to zero;
-    the teacher says what it would have done, from the agent's first move on. 0: it never does."""
+    """Updates after that, during which the teacher's share of the moves and the weight of the
+    imitation loss fall linearly to zero."""
     weight: float = 10.0
     """Weight of the imitation loss at first, beside the TD loss."""
     temperature: float = 0.1
@@ -45,7 +42,7 @@ class ImitationConfig:
     What is imitated is what the teacher would have done."""
 
     def __post_init__(self) -> None:
-        for name in ("updates", "anneal", "correct", "weight"):
+        for name in ("updates", "anneal", "weight"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"imitation.{name} cannot be negative, got {getattr(self, name)}")
         if not self.updates + self.anneal:
@@ -63,14 +60,7 @@ class ImitationConfig:
 
     def weight_at(self, updates: int) -> float:
         """The weight of the imitation loss after so many updates."""
-        if not self.correct:
-            return self.weight * self.share(updates)
-        alone = max(0, updates - self.updates - self.anneal)
-        return self.weight * max(0.0, 1 - alone / self.correct)
-
-    def over(self, updates: int) -> bool:
-        """Whether the teacher has nothing more to do after so many updates."""
-        return updates >= self.updates + self.anneal + self.correct
+        return self.weight * self.share(updates)
 
 
 def cross_entropy(q: Tensor, taught: Tensor, temperature: float) -> Tensor:

@@ -18,7 +18,7 @@ from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.cores import Layout
 from agents.r3d2.network import Tables
 from marl.core import Replay, Weights
-from marl.episodes import NO_VERSION, Episodes
+from marl.episodes import Episodes
 from marl.imitation import ImitationConfig, cross_entropy
 from marl.lanes import Lanes
 from marl.mixing import MIXINGS, Mixing
@@ -415,7 +415,7 @@ def _mean(parts: Sequence[tuple[float, int]]) -> float:
 
 def _staleness(episodes: Episodes, updates: int) -> float:
     """Updates since the weights that began to play the agent's own sequences; 0 without any."""
-    own = episodes.version != NO_VERSION
+    own = episodes.taught[np.cumsum(episodes.lengths) - 1] < 0
     return float(updates - episodes.version[own].mean()) if own.any() else 0.0
 
 

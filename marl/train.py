@@ -150,13 +150,9 @@ class SerialRun:
         """Who is to move next, the teacher or the agent, in the setting that is behind."""
         teaching = False
         if self.teachers:
-            imitation, updates = self.config.imitation, self.learner.updates
-            self._owed += imitation.share(updates)
+            self._owed += self.config.imitation.share(self.learner.updates)
             teaching = self._owed >= 1
             self._owed -= teaching
-            if imitation.over(updates):
-                for actor in self.actors:
-                    actor.consult(None)
         # Balanced by transitions: settings differ in how long their games are.
         actors = self.teachers if teaching else self.actors
         return min(actors, key=lambda actor: (actor.env_steps, actor.setting))
@@ -270,9 +266,6 @@ class SerialRun:
             for i, players in enumerate(self.settings)
         ]
         teacher = find_teacher(name, playing, config.variant, device)
-        if config.imitation.correct:
-            for actor in self.actors:
-                actor.consult(teacher)
         epsilons = np.full(share, config.imitation.epsilon)
         return self._actors(teacher, playing, epsilons, seeds[1::2], teaching=True)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agents.core import Observations
 from games.core import BatchedGame, Step
 from marl.core import Policy
-from marl.episodes import NO_VERSION, Episodes
+from marl.episodes import Episodes
 
 
 @dataclass
@@ -51,7 +51,6 @@ class Journal:
     room: int
     label_size: int
     teaching: bool = False
-    advised: bool = False
     turns: dict[tuple[int, int], list[Turn]] = field(default_factory=dict)
     done: list[Sequence] = field(default_factory=list)
 
@@ -100,8 +99,8 @@ class SpyGame:
                     labels,
                     memory[g][:0] if journal.teaching else memory[g],
                     values[g],
-                    NO_VERSION if journal.teaching else self.policy.version,
-                    int(chosen[g]) if journal.teaching or journal.advised else -1,
+                    self.policy.version,
+                    int(chosen[g]) if journal.teaching else -1,
                 )
             )
         step = game.step(move_index)

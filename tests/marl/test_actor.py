@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -159,52 +158,6 @@ def test_what_a_teacher_chose_is_recorded_beside_what_was_done(
     other = sum(turn.taught != turn.action for turn in turns)
     assert 0.2 < other / len(turns) < 0.3  # explored, and by chance not the same
     assert all(batch.memory.shape == (len(batch), 0) for batch in batches)
-
-
-@pytest.mark.parametrize(("max_length", "overlap"), [(128, 0), (6, 2)])
-def test_what_a_tutor_would_do_is_recorded_beside_what_was_done(
-    max_length: int, overlap: int
-) -> None:
-    """A tutor that is just like the player, with a memory of its own, would do as it would."""
-    actor, journal, spy, batches = spied(
-        make("hanabi", {"players": 3}), Counter(), 0.3, max_length, overlap
-    )
-    journal.advised = True
-    actor.consult(Counter())
-    for step in range(150):
-        spy.version = step // 3
-        actor.step()
-    assert_recorded(journal, batches, setting=3)
-    assert all(batch.memory.shape == (len(batch), 2) for batch in batches)
-    actor.consult(None)
-    batches.clear()
-    for _ in range(300):
-        actor.step()
-    assert (batches[-1].taught == -1).all()
-
-
-def test_an_actor_goes_on_with_its_tutor() -> None:
-    def actor(tutor: bool, batches: list[Episodes]) -> Actor:
-        game = make("hanabi", {"players": 3})
-        one = Actor(game, Counter(), batches.append, np.full(16, 0.3), 7)
-        one.consult(Counter() if tutor else None)
-        return one
-
-    for consulted in (True, False):
-        first: list[Episodes] = []
-        second: list[Episodes] = []
-        one, other = actor(consulted, first), actor(True, second)
-        for _ in range(100):
-            one.step()
-        other.load_state(copy.deepcopy(one.state()))
-        first.clear()
-        for _ in range(100):
-            one.step()
-            other.step()
-        assert len(first) == len(second) > 0
-        for a, b in zip(first, second, strict=True):
-            np.testing.assert_array_equal(a.taught, b.taught)
-        assert consulted == any((batch.taught >= 0).any() for batch in first)
 
 
 @pytest.mark.parametrize(("name", "options"), GAMES)

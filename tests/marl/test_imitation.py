@@ -25,15 +25,6 @@ def test_the_share_stays_and_then_falls_linearly() -> None:
     at_once = ImitationConfig(updates=3, anneal=0)
     assert [at_once.share(updates) for updates in (0, 2, 3, 4)] == [1, 1, 0, 0]
     assert ImitationConfig(updates=0, anneal=2).share(0) == 1
-    assert [config.over(updates) for updates in (13, 14)] == [False, True]
-
-
-def test_the_weight_stays_until_the_agent_plays_alone_if_it_is_corrected() -> None:
-    config = ImitationConfig(updates=10, anneal=4, correct=5, weight=0.5)
-    assert [config.share(updates) for updates in (9, 12, 14, 16)] == [1, 0.5, 0, 0]
-    weights = [config.weight_at(updates) for updates in (0, 12, 14, 16, 19, 30)]
-    assert weights == pytest.approx([0.5, 0.5, 0.5, 0.3, 0, 0])
-    assert [config.over(updates) for updates in (18, 19)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ import pytest
 from agents.r3d2.config import R3D2Config
 from marl.checkpoint import CheckpointStore
 from marl.config import ActorConfig, TrainConfig
-from marl.episodes import NO_VERSION
 from marl.imitation import ImitationConfig
 from marl.learner import LearnerConfig
 from marl.replay import ReplayConfig
@@ -56,9 +55,6 @@ IMITATION = replace(
     imitate="bot:iggi",
     imitation=ImitationConfig(updates=4, anneal=6, epsilon=0.1),
 )
-CORRECTION = replace(
-    IMITATION, imitation=ImitationConfig(updates=2, anneal=6, correct=20, epsilon=0.1)
-)
 VDN = replace(
     CONFIG,
     variant="small",
@@ -66,9 +62,7 @@ VDN = replace(
     learner=replace(CONFIG.learner, mixing="vdn"),
 )
 CONFIGS = pytest.mark.parametrize(
-    "config",
-    [CONFIG, IMITATION, CORRECTION, VDN],
-    ids=["iql", "imitation", "correction", "vdn"],
+    "config", [CONFIG, IMITATION, VDN], ids=["iql", "imitation", "vdn"]
 )
 
 
@@ -208,22 +202,6 @@ def test_the_teacher_plays_first_then_both_then_the_agent() -> None:
     taught = sample.taught[np.cumsum(sample.lengths) - 1] >= 0
     assert taught.any()
     assert not taught.all()
-
-
-def test_the_teacher_corrects_what_the_agent_does() -> None:
-    serial = SerialRun(CORRECTION)
-    while serial.learner.updates < 20:
-        serial.step()
-    sample = serial.replay.sample(200).episodes
-    own = np.repeat(sample.version != NO_VERSION, sample.lengths)
-    assert own.any()
-    assert (sample.taught >= 0).all()
-    assert (sample.taught != sample.actions)[own].mean() > 0.3  # It did as it would.
-    assert serial.learning_metrics()["learn/staleness"] < 20
-    while serial.learner.updates < 45:
-        serial.step()
-    assert all(actor.tutor is None for actor in serial.actors)
-    assert (serial.replay.sample(200).episodes.taught < 0).any()
 
 
 def test_vdn_needs_whole_episodes() -> None:
