@@ -161,6 +161,7 @@ def jaxmarl(players: int) -> Play:
         observation, state = advance(jax.random.split(draw, NUM_GAMES), state)
         jax.block_until_ready(observation)
 
+    play()  # Compiles for what reset returns; the first call after it, for what a step returns.
     return play
 
 
