@@ -65,6 +65,8 @@ def _turn(run_dir: Path, options: tuple[str, ...], seconds: float) -> dict[str, 
         began = _wait(run_dir, process, log)
         end = time.monotonic() + seconds
         while time.monotonic() < end or _newest(run_dir)["step"] == began["step"]:
+            if process.poll() is not None:
+                raise _failure("did not go on", log)
             time.sleep(0.05)
         ended = _newest(run_dir)
         interrupted = time.monotonic()
@@ -89,7 +91,11 @@ def _wait(run_dir: Path, process: subprocess.Popen[bytes], log: Path) -> dict[st
         if (run_dir / METRICS_FILE).exists() and (entry := _newest(run_dir))["step"] > 1:
             return entry
         time.sleep(0.1)
-    raise RuntimeError(f"the run did not begin to learn: {log.read_text(errors='replace')[-2000:]}")
+    raise _failure("did not begin to learn", log)
+
+
+def _failure(what: str, log: Path) -> RuntimeError:
+    return RuntimeError(f"the run {what}: {log.read_text(errors='replace')[-2000:]}")
 
 
 def _newest(run_dir: Path) -> dict[str, Any]:
