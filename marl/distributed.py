@@ -23,7 +23,6 @@ inserted twice (``marl.remote_replay``). Games that were being played begin anew
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import sys
 import threading
@@ -43,7 +42,7 @@ from marl.checkpoint import CheckpointStore
 from marl.config import TrainConfig, load_config
 from marl.episodes import Episodes
 from marl.lanes import prepare_process
-from marl.monitor import METRICS_FILE, Monitor
+from marl.monitor import METRICS_FILE, Monitor, read_metrics
 from marl.remote import PublishedWeights, RemotePolicy, one_of_each, serve_policy, wait_for, warm_up
 from marl.remote_replay import Ledger, RemoteReplay, replay_functions
 from marl.roster import starting_weights
@@ -165,12 +164,9 @@ def progress(run_dir: Path) -> Trained:
     """How far the run in a directory has come."""
     updates = CheckpointStore(run_dir / "checkpoints").latest() or 0
     env_steps = 0.0
-    metrics = run_dir / METRICS_FILE
-    for line in metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []:
-        with contextlib.suppress(ValueError):  # A line that was cut off.
-            entry = json.loads(line)
-            if entry["step"] <= updates:
-                env_steps = entry.get("act/env_steps") or env_steps
+    for entry in read_metrics(run_dir):
+        if entry["step"] <= updates:
+            env_steps = entry.get("act/env_steps") or env_steps
     return Trained(updates, int(env_steps))
 
 

@@ -14,6 +14,7 @@ means is listed in docs/metrics.md.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -213,23 +214,26 @@ class _View:
         return Group(self._bar, Columns(groups.values(), padding=(0, 3)))
 
 
+def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """What a run has written of itself so far, in order; a line that was cut off is left out."""
+    metrics = run_dir / METRICS_FILE
+    entries = []
+    for line in metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            entries.append(json.loads(line))
+    return entries
+
+
 def _keep_until(metrics: Path, step: int) -> float:
     """Drops the entries after a step, and a line that was cut off; returns the seconds so far."""
     if not metrics.exists():
         return 0.0
-    kept, seconds = [], 0.0
-    for line in metrics.read_text(encoding="utf-8").splitlines():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if entry["step"] <= step:
-            kept.append(line + "\n")
-            seconds = entry["seconds"]
+    kept = [entry for entry in read_metrics(metrics.parent) if entry["step"] <= step]
     temporary = metrics.with_suffix(".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
+    lines = "".join(json.dumps(entry) + "\n" for entry in kept)
+    temporary.write_text(lines, encoding="utf-8")
     temporary.replace(metrics)
-    return seconds
+    return float(kept[-1]["seconds"]) if kept else 0.0
 
 
 def _clock(seconds: float) -> str:

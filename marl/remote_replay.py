@@ -190,7 +190,7 @@ def replay_functions(
 
     def insert_once(tensors: dict[str, Array]) -> dict[str, Array]:
         life, number, oldest, moves, games = tensors["entry"].tolist()
-        episodes = _episodes(_read_only(tensors))
+        episodes = _episodes(tensors)
         if ledger.enter(life, number, oldest):
             try:
                 take(episodes)
@@ -215,18 +215,6 @@ def replay_functions(
 
 def _tensors(episodes: Episodes) -> dict[str, Array]:
     return {name: getattr(episodes, name) for name in _FIELDS}
-
-
-def _read_only(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Views that cannot be written to.
-
-    What came inside a message's head cannot be, what had a frame of its own can: a kernel would
-    have to be compiled for every mixture, and some cannot.
-    """
-    views = {name: array.view() for name, array in tensors.items()}
-    for view in views.values():
-        view.flags.writeable = False
-    return views
 
 
 def _episodes(tensors: Mapping[str, Array]) -> Episodes:

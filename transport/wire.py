@@ -140,7 +140,7 @@ class Message(msgspec.Struct, frozen=True):
 
     Attributes:
         header: its tags.
-        tensors: views of the received frames, by name; no copy was made.
+        tensors: read-only views of the received frames, by name; no copy was made.
         nested: the frames of each nested message, not yet checked.
     """
 
@@ -417,7 +417,8 @@ def _tensors(described: bytes, frames: Sequence[Buffer], start: int) -> dict[str
         else:
             if len(frames[index]) != size:
                 raise WireError("shape", f"tensor {name!r} {shape} in {len(frames[index])} bytes")
-            tensors[name] = np.ndarray(shape, dtype, frames[index])
+            # Read-only like those in the head: a kernel would be compiled for every mixture.
+            tensors[name] = np.ndarray(shape, dtype, memoryview(frames[index]).toreadonly())
             index += 1
     return tensors
 

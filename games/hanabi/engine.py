@@ -510,8 +510,9 @@ def _write_glance(game: Any, t: Any, viewer: Int, out: Ids, n: Int) -> Int:
             kinds = (
                 (possible & fits != 0) + 2 * (possible & useless != 0) + 4 * (possible & later != 0)
             )
-            _put(out, n, said + _at(_SURE_OF, kinds))
-            n += _at(_SURE_OF, kinds) >= 0
+            sure = _at(_SURE_OF, kinds)
+            _put(out, n, said + sure)
+            n += sure >= 0
             said += 3
     return n
 

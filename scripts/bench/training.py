@@ -8,7 +8,6 @@ long it takes until all of it has ended is measured, too.
 
 from __future__ import annotations
 
-import json
 import signal
 import statistics
 import subprocess
@@ -19,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from marl.monitor import METRICS_FILE
+from marl.monitor import read_metrics
 from scripts.bench import Row
 
 SIDES = {"several": ("--workers", "1", "--actors", "1"), "one": ()}
@@ -88,7 +87,7 @@ def _wait(run_dir: Path, process: subprocess.Popen[bytes], log: Path) -> dict[st
     """Waits until a run learns; returns what it wrote of itself then."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
-        if (run_dir / METRICS_FILE).exists() and (entry := _newest(run_dir))["step"] > 1:
+        if (entry := _newest(run_dir))["step"] > 1:
             return entry
         time.sleep(0.1)
     raise _failure("did not begin to learn", log)
@@ -99,6 +98,5 @@ def _failure(what: str, log: Path) -> RuntimeError:
 
 
 def _newest(run_dir: Path) -> dict[str, Any]:
-    """The newest whole line of a run's metrics; step 0 before there is one."""
-    lines = (run_dir / METRICS_FILE).read_text(encoding="utf-8").split("\n")
-    return json.loads(lines[-2]) if len(lines) > 1 else {"step": 0}
+    """What a run wrote of itself last; step 0 before there is anything."""
+    return (read_metrics(run_dir) or [{"step": 0}])[-1]

@@ -99,7 +99,7 @@ def test_the_far_side_is_the_same_replay(table, tmp_path):
 
 
 def test_sequences_may_fill_frames_of_their_own(table, tmp_path):
-    """Large tensors arrive writable and small ones do not, in one message."""
+    """Large tensors come in frames that can be written to, small ones do not, in one message."""
     big = sequences(120, seed=1, length=100)
     assert big.facts.nbytes > SMALL > big.choice_counts.nbytes
     remote = RemoteReplay(client(tmp_path, "replay"))
