@@ -25,7 +25,7 @@ from agents.core import Observations
 
 if TYPE_CHECKING:
     from marl.episodes import Episodes
-    from marl.replay import Sample
+    from marl.replay.prioritised import Sample
 
 Array = NDArray[np.generic]
 

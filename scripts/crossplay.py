@@ -16,8 +16,8 @@ from scripts.arguments import parse
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from marl.crossplay import Crossplay
-    from marl.matrix import Estimate, Matrix
+    from marl.crossplay.cells import Crossplay
+    from marl.crossplay.matrix import Estimate, Matrix
 
 COMMAND = "troupe crossplay"
 
@@ -65,8 +65,8 @@ def main(args: Sequence[str]) -> None:
     options = parse(Options, COMMAND, args)
     players = _numbers(options.players)
     # They import torch: not for --help.
-    from marl.crossplay import Crossplay, CrossplayConfig, enter
-    from marl.report import PAGE_FILE, write
+    from marl.crossplay.cells import Crossplay, CrossplayConfig, enter
+    from marl.crossplay.report import PAGE_FILE, write
 
     names = tuple(name.rstrip("/") or name for name in options.agents)
     config = CrossplayConfig(names, players, options.games, options.seed, variant=options.variant)
@@ -88,7 +88,7 @@ def main(args: Sequence[str]) -> None:
 
 def _numbers(parts: Sequence[str]) -> tuple[int, ...]:
     """Numbers of players, as in "2", "2-5" or "2,4", several of them."""
-    from marl.config import TrainConfig
+    from marl.runs.config import TrainConfig
 
     return tuple(sorted({n for part in parts for n in TrainConfig(players=part).settings()}))
 
@@ -105,7 +105,7 @@ def _play(crossplay: Crossplay, console: Console) -> None:
         TimeRemainingColumn,
     )
 
-    from marl.heatmap import labels
+    from marl.crossplay.heatmap import labels
 
     pending = crossplay.pending()
     games = crossplay.config.games
@@ -150,8 +150,8 @@ def _show(matrix: Matrix) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from marl.evaluate import RULES
-    from marl.heatmap import labels
+    from marl.acting.evaluate import RULES
+    from marl.crossplay.heatmap import labels
 
     table = Table(title=f"{matrix.players} players", title_justify="left")
     table.add_column("agent")

@@ -16,7 +16,7 @@ from scripts.arguments import parse
 from scripts.bench import machine, versions
 
 if TYPE_CHECKING:
-    from marl.evaluate import Evaluation
+    from marl.acting.evaluate import Evaluation
 
 COMMAND = "troupe evaluate"
 
@@ -60,8 +60,8 @@ def main(args: Sequence[str]) -> None:
     if options.seed < 0:
         raise ValueError(f"--seed cannot be negative, got {options.seed}")
     # They import torch: not for --help.
-    from marl.evaluate import evaluate, save_histogram, save_json
-    from marl.roster import load
+    from marl.acting.evaluate import evaluate, save_histogram, save_json
+    from marl.runs.roster import load
 
     member = load(options.agent, options.device)
     config = replace(
@@ -121,7 +121,7 @@ def _show(options: Options, found: Sequence[Evaluation]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from marl.evaluate import RULES
+    from marl.acting.evaluate import RULES
 
     table = Table(
         title=f"{options.agent}, {options.games} games, seed {options.seed}", title_justify="left"

@@ -32,7 +32,7 @@ def main(args: Sequence[str]) -> None:
         ValueError: if there is no such agent, or the folder is there already.
     """
     options = parse(Options, "troupe export", args)
-    from marl.roster import export, load  # imports torch: not for --help
+    from marl.runs.roster import export, load  # imports torch: not for --help
 
     member = load(options.agent)
     export(member, options.folder)

@@ -90,7 +90,7 @@ def main(args: Sequence[str]) -> None:
         raise ValueError(f"{file} is there already: name another file with --save")
     from games.hanabi import configure
     from games.hanabi.record import GameRecord
-    from marl import roster  # it imports torch
+    from marl.runs import roster  # it imports torch
 
     config = configure(options.variant, players=players)
     names = [*options.partners] * (1 if len(options.partners) == players - 1 else players - 1)
@@ -169,7 +169,7 @@ class Session:
             self._save(self.file)
 
     def _observations(self) -> Observations:
-        from marl.actor import observe
+        from marl.acting.actor import observe
 
         return observe(self.batch)[np.arange(1)]
 
@@ -289,7 +289,7 @@ class Session:
         from rich.table import Table
         from rich.text import Text
 
-        from marl.belief import own_hand
+        from marl.acting.belief import own_hand
         from scripts.tabletop import card
 
         labels = self.batch.label_phrases

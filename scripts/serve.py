@@ -13,7 +13,7 @@ import tyro
 from scripts.arguments import parse
 
 if TYPE_CHECKING:
-    from marl.roster import Member
+    from marl.runs.roster import Member
     from transport.client import Client
     from transport.launch import Role, StopFlag, Supervisor
     from transport.wire import Tensors
@@ -27,7 +27,7 @@ class Options:
     """Serves an agent: whoever connects sends what it observes, and gets moves.
 
     A broker hands requests to workers; any of them may die, and is started again. Ctrl-C ends all.
-    To play through it from Python: marl.remote.connect(RUN_DIR).
+    To play through it from Python: marl.remote.policy.connect(RUN_DIR).
     """
 
     agent: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
@@ -77,7 +77,7 @@ def main(args: Sequence[str]) -> None:
     """
     options = parse(Options, COMMAND, args)
     # They import torch: not for --help.
-    from marl.roster import load
+    from marl.runs.roster import load
     from transport.client import Client, ClientConfig
     from transport.keys import load_client_keys
     from transport.launch import ProcessDiedError, StopFlag, Supervisor
@@ -131,7 +131,7 @@ def _roles(options: Options, keys: Path | None) -> list[Role]:
         ),
         Role(
             "worker",
-            "marl.remote:serve_agent",
+            "marl.remote.policy:serve_agent",
             {
                 "agent": options.agent,
                 "device": options.device,
@@ -205,8 +205,8 @@ def _question(member: Member) -> Tensors:
     """An observation of the agent's own game."""
     import numpy as np
 
-    from marl.actor import observe
-    from marl.remote import one_of_each, request
+    from marl.acting.actor import observe
+    from marl.remote.policy import one_of_each, request
 
     config = member.config
     game = one_of_each(config.game, config.settings()[:1], config.variant)[0]

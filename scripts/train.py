@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import tyro
 
 import games
-from marl.config import TrainConfig
-from marl.train import load_config, train
+from marl.runs.config import TrainConfig
+from marl.runs.serial import load_config, train
 from scripts.arguments import parse
 
 COMMAND = "troupe train"
@@ -125,7 +125,7 @@ def main(args: Sequence[str]) -> None:
         minutes = DEFAULT_MINUTES
     if options.workers:
         # Sockets are loaded only where there are any.
-        from marl.distributed import train_distributed
+        from marl.remote.run import train_distributed
 
         done = train_distributed(
             options.config,

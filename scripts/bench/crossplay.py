@@ -22,11 +22,11 @@ import numpy as np
 
 import games
 from agents import bots
-from marl import report
-from marl.actor import observe
+from marl.acting.actor import observe
+from marl.acting.evaluate import evaluate
 from marl.core import Policy
-from marl.crossplay import Crossplay, CrossplayConfig, Entrant, play_table
-from marl.evaluate import evaluate
+from marl.crossplay import report
+from marl.crossplay.cells import Crossplay, CrossplayConfig, Entrant, play_table
 from scripts.bench import Row, rate
 
 GAMES = 1000

@@ -22,11 +22,11 @@ import games
 from agents.core import Observations
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
-from marl.actor import Actor, observe
+from marl.acting.actor import Actor, observe
 from marl.episodes import Episodes, concatenate
-from marl.learner import Learner, LearnerConfig
-from marl.replay import PrioritisedReplay, ReplayConfig
-from marl.weights import LocalWeights
+from marl.learning.learner import Learner, LearnerConfig
+from marl.learning.weights import LocalWeights
+from marl.replay.prioritised import PrioritisedReplay, ReplayConfig
 from scripts.bench import Row, rate
 
 GAMES = 512

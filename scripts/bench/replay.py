@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marl.episodes import Episodes
-from marl.replay import PrioritisedReplay, ReplayConfig
+from marl.replay.prioritised import PrioritisedReplay, ReplayConfig
 from scripts.bench import Row, rate
 
 CAPACITY = 20_000

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from marl.monitor import read_metrics
+from marl.runs.monitor import read_metrics
 from scripts.bench import Row
 
 SIDES = {"several": ("--workers", "1", "--actors", "1"), "one": ()}

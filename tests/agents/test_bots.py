@@ -14,7 +14,7 @@ from agents.core import Observations
 from games.core import BatchedGame
 from games.hanabi import HanabiBatched, HanabiConfig, configure
 from games.hanabi.rules import MAX_RANKS
-from marl.evaluate import evaluate
+from marl.acting.evaluate import evaluate
 from tests.agents.bots_table import observations
 from tests.games.test_hanabi_engine import Tracker, hidden_deal
 

@@ -15,9 +15,9 @@ from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
 from games import batched
 from games.hanabi.phrases import BLOCKS
-from marl.config import TrainConfig
-from marl.crossplay import Cell, Crossplay, CrossplayConfig, Entrant
-from marl.roster import Member, export
+from marl.crossplay.cells import Cell, Crossplay, CrossplayConfig, Entrant
+from marl.runs.config import TrainConfig
+from marl.runs.roster import Member, export
 
 PLAY = BLOCKS["PLAY"]
 Acted = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import games
-from marl import roster
-from marl.evaluate import evaluate
+from marl.acting.evaluate import evaluate
+from marl.runs import roster
 
 # What they reach over 1000 games, less four standard errors of the 200 that are played here.
 LEAST = {

@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from marl import roster
-from marl.checkpoint import CheckpointStore
-from marl.state import unflatten
+from marl.runs import roster
+from marl.runs.checkpoint import CheckpointStore
+from marl.runs.state import unflatten
 from scripts import cli
 from scripts.train import PRESETS, Train
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marl.crossplay import Crossplay
+from marl.crossplay.cells import Crossplay
 from scripts.cli import main
 from tests.marl.players import exported
 

@@ -29,7 +29,7 @@ def test_a_game_on_paper(
 def test_cross_play_from_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from marl import roster
+    from marl.runs import roster
 
     try:
         roster.load("bot:iggi")

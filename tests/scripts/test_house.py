@@ -22,6 +22,15 @@ BELOW = {
     "marl": {"agents", "games", "transport"},
     "scripts": {"agents", "games", "marl", "transport"},
 }
+# The same for the rooms of marl; what lies beside them is below them all.
+ROOMS = {
+    "acting": set(),
+    "replay": set(),
+    "learning": {"replay"},
+    "runs": {"acting", "learning", "replay"},
+    "crossplay": {"acting", "runs"},
+    "remote": {"acting", "learning", "replay", "runs"},
+}
 WITHOUT = {"games": {"torch", "zmq"}, "transport": {"torch"}}
 
 # Of games, agents know the text and the arrays, not the rules. Only rule-based players of a game
@@ -54,6 +63,21 @@ def test_imports_go_down_only(package: str) -> None:
     above = set(PACKAGES) - BELOW[package] - {package} | {"tests"}
     assert not roots(package) & above
     assert not roots(package) & WITHOUT.get(package, set())
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_of_marl_know_only_those_below(room: str) -> None:
+    known = {
+        name.split(".")[1]
+        for file in sources(f"marl/{room}")
+        for name in imports(file)
+        if name.startswith("marl.")
+    }
+    assert known - {"core", "episodes", room} <= ROOMS[room]
+
+
+def test_every_room_of_marl_is_listed() -> None:
+    assert {file.parent.name for file in sources("marl")} == {*ROOMS, "marl"}
 
 
 def test_agents_know_text_and_no_rules() -> None:

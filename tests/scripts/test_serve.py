@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 import games
-from marl.config import ActorConfig, TrainConfig
-from marl.evaluate import evaluate
-from marl.remote import connect
-from marl.roster import Member, export, load
+from marl.acting.evaluate import evaluate
+from marl.remote.policy import connect
+from marl.runs.config import ActorConfig, TrainConfig
+from marl.runs.roster import Member, export, load
 from scripts import cli
-from tests.marl.test_remote import new_agent
+from tests.marl.remote.test_remote_policy import new_agent
 from tests.transport.test_launch import alive, until
 from transport import sockets
 from transport.client import ClientConfig

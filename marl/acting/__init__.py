@@ -1,0 +1,1 @@
+"""Games are played: actors, their tracks, and greedy play to evaluate."""

@@ -1,0 +1,1 @@
+"""Who plays how with whom: cells, matrices, and what shows them."""

@@ -1,0 +1,1 @@
+"""What is learned: the learner, its returns, its losses and its threads."""

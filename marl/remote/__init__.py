@@ -1,0 +1,1 @@
+"""The remote sides of the seams, and a run of several processes."""

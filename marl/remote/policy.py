@@ -1,0 +1,350 @@
+"""The remote sides of the ``Policy`` and ``Weights`` seams: a pool that acts, weights that travel.
+
+Whoever plays through a pool needs a few lines, and neither torch nor the agent::
+
+    with connect("runs/pool") as policy:  # what `troupe serve` serves there
+        result = evaluate(policy, make_game, games=100, seed=1)
+
+A worker of a pool is a process that holds weights and nothing else: the recurrent memory of every
+seat travels with its request. (The remote side of ``Replay`` is in ``marl.remote.replay``.)
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.core import Observations
+from games.text import PAD, Phrasebook
+from marl.core import Policy
+from transport.client import Client, ClientConfig
+from transport.keys import ClientKeys, load_client_keys
+from transport.sockets import find_endpoint
+from transport.weights import Publisher
+from transport.wire import Array, Tensors, tensor_text, text_tensor
+from transport.worker import Subscriber, Worker, WorkerConfig
+
+FILL = {"facts": PAD, "choices": PAD}
+"""What narrower requests are padded with where several become one batch."""
+
+
+def connect(
+    where: str | Path,
+    *,
+    keys: Path | None = None,
+    name: str = "pool",
+    config: ClientConfig | None = None,
+) -> RemotePolicy:
+    """A policy that plays through a pool; to be used, and closed, by the thread that connects.
+
+    Args:
+        where: the folder in which the pool publishes its endpoints, or an endpoint itself, such as
+            ``tcp://host:5555``.
+        keys: a client's file of keys, for a pool that other machines can reach.
+        name: the pool's, where a folder is given.
+        config: how long to wait, and how often to repeat.
+
+    Raises:
+        ValueError: if there is no such pool, or the keys are none.
+        TimeoutError: if nobody answers.
+    """
+    endpoint = str(where) if "://" in str(where) else find_endpoint(Path(where), name)
+    client_keys = None if keys is None else load_client_keys(keys)
+    return RemotePolicy(Client(endpoint, config=config, keys=client_keys))
+
+
+class RemotePolicy:
+    """The remote side of the ``Policy`` seam; belongs to the thread that made it.
+
+    Args:
+        client: of the pool; closed with this policy.
+
+    Attributes:
+        memory_size: floats of recurrent memory of a seat.
+        version: version of the weights that answered last.
+        phrasebook: the sentences that the pool's agent knows.
+        about: what is served, as the pool tells it (agent, game, variant, players).
+
+    Raises:
+        TimeoutError: if the pool has no worker in time.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        try:
+            description = client.describe()
+        except BaseException:
+            client.close()
+            raise
+        self.version = 0
+        self.memory_size = int(description["memory_size"])
+        self.phrasebook = Phrasebook(tensor_text(description["phrases"]).split("\n"))
+        self.about: dict[str, Any] = json.loads(tensor_text(description["about"]))
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes."""
+        self.close()
+
+    def close(self) -> None:
+        """Leaves the pool."""
+        self.client.close()
+
+    def require(self, phrasebook: Phrasebook) -> None:
+        """Makes sure that a game and the pool mean the same by an id.
+
+        Raises:
+            ValueError: if they do not.
+        """
+        if list(phrasebook) != list(self.phrasebook):
+            raise ValueError(
+                f"the pool plays {self.about.get('game')} ({self.about.get('variant')}), whose "
+                "sentences are not this game's: connect to a pool that serves this game"
+            )
+
+    def act(
+        self, observations: Observations, memory: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """Chooses greedily for B seats; see ``marl.core.Policy.act``. What it returns is read-only.
+
+        Raises:
+            RemoteError: if the pool gave the request up.
+            TimeoutError: if no answer came in time.
+        """
+        reply = self.client.call(request(observations, memory))
+        self.version = reply.version
+        answer = reply.tensors
+        rows, most = observations.choices.shape
+        values = np.full((rows, most), -np.inf, np.float32)
+        # The answer is as wide as the widest row of its batch, which others may have filled.
+        width = min(most, answer["values"].shape[1])
+        values[:, :width] = answer["values"][:, :width]
+        return answer["choices"], values, answer["memory"]
+
+
+def request(observations: Observations, memory: NDArray[np.float32]) -> Tensors:
+    """What travels to a worker: the observations as they are, less the padding, and the memory."""
+    facts, choices = observations.fact_counts, observations.choice_counts
+    return {
+        "facts": observations.facts[:, : int(facts.max(initial=0))],
+        "fact_counts": facts,
+        "choices": observations.choices[:, : int(choices.max(initial=0))],
+        "choice_counts": choices,
+        "memory": memory,
+    }
+
+
+def infer(policy: Policy, phrases: int, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Answers a ``request``, once all that could do harm is ruled out.
+
+    Args:
+        policy: who answers.
+        phrases: how many sentences it knows.
+        tensors: the request, as it came over the wire.
+
+    Raises:
+        ValueError: if it is none, or names a phrase that there is not.
+    """
+    try:
+        facts, fact_counts, choices, choice_counts, memory = (
+            tensors[name] for name in ("facts", "fact_counts", "choices", "choice_counts", "memory")
+        )
+    except KeyError as error:
+        raise ValueError(f"a request needs a tensor {error}") from None
+    rows = len(memory) if memory.ndim else 0
+    for name, ids, counts, least in (
+        ("facts", facts, fact_counts, 0),
+        ("choices", choices, choice_counts, 1),
+    ):
+        if ids.dtype != np.int16 or ids.ndim != 2 or len(ids) != rows:
+            raise ValueError(f"{name} must be int16 [{rows}, n], got {ids.dtype} {ids.shape}")
+        if counts.dtype != np.int16 or counts.shape != (rows,):
+            raise ValueError(f"{name} need int16 [{rows}] counts, got {counts.dtype}")
+        if counts.size and not least <= counts.min() <= counts.max() <= ids.shape[1]:
+            raise ValueError(f"counts of {name} must lie between {least} and {ids.shape[1]}")
+        if ids.size and not PAD <= ids.min() <= ids.max() < phrases:
+            raise ValueError(f"{name} must be ids below {phrases}, or {PAD}")
+    if memory.dtype != np.float32 or memory.shape != (rows, policy.memory_size):
+        raise ValueError(
+            f"memory must be float32 [{rows}, {policy.memory_size}], "
+            f"got {memory.dtype} {memory.shape}"
+        )
+    chosen, values, after = policy.act(
+        Observations(facts, fact_counts, choices, choice_counts), memory
+    )
+    return {"choices": chosen, "values": values, "memory": after}
+
+
+def serve_policy(
+    policy: Policy,
+    phrasebook: Phrasebook,
+    run_dir: Path,
+    stop: Callable[[], bool],
+    *,
+    number: int = 0,
+    about: Mapping[str, Any] | None = None,
+    weights: Subscriber | None = None,
+    load: Callable[[int, Mapping[str, Any]], None] | None = None,
+    keys: ClientKeys | None = None,
+) -> None:
+    """Serves a policy as a worker of the pool in ``run_dir``, until ``stop()``.
+
+    Args:
+        policy: who answers.
+        phrasebook: the sentences that it knows.
+        run_dir: where the pool publishes its endpoints.
+        stop: asked several times a second.
+        number: the worker's.
+        about: plain values that tell clients what is served.
+        weights: where newer weights come from, if they do; they are taken between requests.
+        load: takes them.
+        keys: the worker's keys, if the pool has any.
+    """
+    description = {
+        "memory_size": np.array(policy.memory_size),
+        "phrases": text_tensor("\n".join(phrasebook)),
+        "about": text_tensor(json.dumps(dict(about or {}), sort_keys=True)),
+    }
+    worker = Worker(
+        partial(infer, policy, len(phrasebook)),
+        WorkerConfig(run_dir, number=number, fill=FILL),
+        description=description,
+        weights=weights,
+        load=load,
+        keys=keys,
+    )
+    worker.version = policy.version
+    try:
+        worker.run(stop)
+    finally:
+        worker.close()
+
+
+def serve_agent(
+    run_dir: Path,
+    number: int,
+    stop: Callable[[], bool],
+    *,
+    agent: str,
+    device: str = "cpu",
+    threads: int = 1,
+    keys: str | None = None,
+) -> None:
+    """A worker process that serves an agent of the roster (see ``transport.launch``).
+
+    Args:
+        run_dir: where the pool publishes its endpoints.
+        number: the worker's.
+        stop: asked several times a second.
+        agent: whatever ``marl.runs.roster.load`` accepts.
+        device: where it runs.
+        threads: of torch.
+        keys: the worker's file of keys.
+    """
+    import torch
+
+    from agents.r3d2.agent import R3D2Agent
+    from marl.runs.roster import load
+
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    member = load(agent, device)
+    config = member.config
+    playing = one_of_each(config.game, config.settings(), config.variant)
+    if isinstance(member.policy, R3D2Agent):
+        for game in playing:
+            member.policy.admit(game.fact_phrases, game.choice_phrases)
+    warm_up(member.policy, playing[0])
+    serve_policy(
+        member.policy,
+        playing[0].phrasebook,
+        run_dir,
+        stop,
+        number=number,
+        about={
+            "agent": member.name,
+            "game": config.game,
+            "variant": config.variant,
+            "players": config.players,
+        },
+        keys=None if keys is None else load_client_keys(Path(keys)),
+    )
+
+
+def one_of_each(game: str, settings: tuple[int, ...], variant: str) -> list[Any]:
+    """A batch of one game of every setting, for the phrases that can occur in them."""
+    import games
+
+    return [games.batched(game, 1, 0, players=players, preset=variant) for players in settings]
+
+
+def warm_up(policy: Policy, game: Any) -> None:
+    """Lets a policy act once, so that what is compiled and computed once is there."""
+    from marl.acting.actor import observe
+
+    tensors = {
+        name: np.array(tensor)
+        for name, tensor in request(
+            observe(game), np.zeros((game.num_games, policy.memory_size), np.float32)
+        ).items()
+    }
+    for tensor in tensors.values():
+        tensor.flags.writeable = False  # As it comes over the wire: compiled code tells them apart.
+    infer(policy, len(game.phrasebook), tensors)
+
+
+class PublishedWeights:
+    """The remote side of the ``Weights`` seam for who learns; its followers are ``Subscriber``s.
+
+    Args:
+        run_dir: where the endpoint is published.
+        options: further arguments of ``transport.weights.Publisher``.
+    """
+
+    def __init__(self, run_dir: Path, **options: Any) -> None:
+        self._publisher = Publisher(run_dir, **options)
+
+    def publish(self, version: int, tensors: Mapping[str, Any]) -> None:
+        """Makes a new version the latest, here and for all followers; tensors are copied."""
+        self._publisher.publish(version, {name: as_array(t) for name, t in tensors.items()})
+
+    def latest(self) -> tuple[int, Mapping[str, Any]]:
+        """The newest version (-1: none yet) and its arrays."""
+        return self._publisher.latest()
+
+    def close(self) -> None:
+        """Stops publishing."""
+        self._publisher.close()
+
+
+def as_array(tensor: Any) -> Array:
+    """A tensor, wherever it is, as an array."""
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().cpu().numpy()
+    return np.asarray(tensor)
+
+
+def wait_for(run_dir: Path, role: str, stop: Callable[[], bool]) -> str | None:
+    """The endpoint of a role, however long it takes; None if this process is to stop first."""
+    while not stop():
+        try:
+            return find_endpoint(run_dir, role, timeout=0.2)
+        except ValueError:
+            time.sleep(0.05)
+    return None

@@ -1,0 +1,228 @@
+"""The remote side of the ``Replay`` seam, and the ledger that shows that nothing was lost.
+
+An actor hands its sequences over and plays on while they travel; with ``window`` of them on their
+way it waits, so a learner that is slow slows its actors and nothing piles up. Calls that get no
+answer are repeated. What makes that safe is the *ledger*: every actor numbers its insertions, and
+the ledger enters each number once. It is saved with the replay, so that what was inserted before a
+checkpoint is not inserted again after a resume.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marl.core import Replay
+from marl.episodes import Episodes
+from marl.replay.prioritised import Sample
+from transport.client import Client
+from transport.service import Function
+from transport.wire import Array
+
+_FIELDS = tuple(field.name for field in fields(Episodes))
+
+
+class RemoteReplay:
+    """Replay in another process; belongs to the thread that made it.
+
+    Args:
+        client: of the replay's service; closed with this.
+        window: insertions on their way; with that many, ``insert`` waits.
+        stop: whether to give up waiting, since the run is about to end.
+    """
+
+    def __init__(
+        self, client: Client, *, window: int = 8, stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._client, self._window, self._stop = client, window, stop
+        self._life = secrets.randbits(62)
+        self._next = 0
+        self._open: dict[int, int] = {}  # number of the insertion by that of its call
+
+    def insert(self, episodes: Episodes, moves: int = 0, games: int = 0) -> None:
+        """Hands sequences over; returns before they are there.
+
+        Args:
+            episodes: the sequences.
+            moves: made since the last insertion, for the counts of the run.
+            games: finished since then.
+
+        Raises:
+            RemoteError: if replay refused this or an earlier insertion.
+        """
+        self._settle(self._window - 1)
+        number, self._next = self._next, self._next + 1
+        oldest = min(self._open.values(), default=number)
+        entry = np.array([self._life, number, oldest, moves, games], np.int64)
+        call = self._client.submit({**_tensors(episodes), "entry": entry}, "insert")
+        self._open[call] = number
+
+    def sample(self, n: int) -> Sample:
+        """Draws n sequences by priority."""
+        tensors = self._client.call({"n": np.array(n)}, "sample").tensors
+        return Sample(tensors["ids"], tensors["weights"], _episodes(tensors))
+
+    def update(self, ids: NDArray[np.int64], priorities: NDArray[np.float32]) -> None:
+        """Sets the priorities of sampled sequences."""
+        self._client.call({"ids": ids, "priorities": priorities}, "update")
+
+    def flush(self) -> None:
+        """Waits until all that was handed over is in replay, or the run is about to end."""
+        self._settle(0)
+
+    def close(self) -> None:
+        """Leaves; what has not been acknowledged may or may not be in replay."""
+        self._client.close()
+
+    def _settle(self, most: int) -> None:
+        """Waits until at most so many insertions are on their way."""
+        while True:
+            for reply in self._client.arrived():
+                self._open.pop(reply.number, None)
+            if len(self._open) <= most or self._stop():
+                return
+            # However long the learner takes: it is not for us to give up.
+            self._client.wait(0.2)
+
+
+@dataclass
+class _Account:
+    """What one actor has handed over: every number below ``next``, and those ``beyond``."""
+
+    next: int = 0
+    beyond: set[int] = field(default_factory=set)
+
+
+class Ledger:
+    """Enters every insertion once, and can show it.
+
+    Attributes:
+        counts: insertions, sequences, moves and games entered; ``repeated`` insertions that were
+            not entered again; insertions ``refused`` as malformed; insertions ``rolled_back``: they
+            had been entered after the checkpoint that the run went on from, so they are gone with
+            the rest of that time; and insertions ``lost``, of which there must be none.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._accounts: dict[int, _Account] = {}
+        self._foreign: set[int] = set()  # Actors whom a process before this one has heard, too.
+
+    def enter(self, life: int, number: int, oldest: int) -> bool:
+        """Enters an insertion; False if it is there already.
+
+        Args:
+            life: names the actor that inserts.
+            number: of the insertion; an actor counts from 0.
+            oldest: number of its oldest insertion that nobody has acknowledged.
+        """
+        if life not in self._accounts:
+            self._accounts[life] = _Account()
+            if oldest > 0:
+                self._foreign.add(life)
+        account = self._accounts[life]
+        # All before ``oldest`` was acknowledged: by us, or by one who was killed since.
+        gone = [n for n in range(account.next, oldest) if n not in account.beyond]
+        if gone:
+            self.counts["rolled_back" if life in self._foreign else "lost"] += len(gone)
+            account.beyond.update(gone)
+        new = number >= account.next and number not in account.beyond
+        if new:
+            account.beyond.add(number)
+            self.counts["insertions"] += 1
+        else:
+            self.counts["repeated"] += 1
+        while account.next in account.beyond:
+            account.beyond.remove(account.next)
+            account.next += 1
+        return new
+
+    def holes(self) -> int:
+        """Insertions that are on their way although later ones are here."""
+        return sum(
+            max(account.beyond) + 1 - account.next - len(account.beyond)
+            for account in self._accounts.values()
+            if account.beyond
+        )
+
+    def balance(self) -> int:
+        """Numbers that were used less those entered, rolled back or lost: 0, or the books are off.
+
+        Numbers that are on their way do not count.
+        """
+        used = sum(account.next + len(account.beyond) for account in self._accounts.values())
+        counts = self.counts
+        return used - counts["insertions"] - counts["rolled_back"] - counts["lost"]
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as plain values."""
+        return {
+            "counts": dict(self.counts),
+            "accounts": [[life, a.next, *sorted(a.beyond)] for life, a in self._accounts.items()],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continues from a ``state()``; what was entered after it is known to be gone."""
+        self.counts = Counter(state["counts"])
+        self._accounts = {
+            life: _Account(first, set(beyond)) for life, first, *beyond in state["accounts"]
+        }
+        self._foreign = set(self._accounts)
+
+
+def replay_functions(
+    replay: Replay, ledger: Ledger, insert: Callable[[Episodes], None] | None = None
+) -> dict[str, Function]:
+    """What a service of a replay runs (see ``transport.service``).
+
+    Args:
+        replay: the table.
+        ledger: enters the insertions.
+        insert: takes sequences in, if there is more to do than ``replay.insert``.
+    """
+    take = insert or replay.insert
+
+    def insert_once(tensors: dict[str, Array]) -> dict[str, Array]:
+        life, number, oldest, moves, games = tensors["entry"].tolist()
+        episodes = _episodes(tensors)
+        if ledger.enter(life, number, oldest):
+            try:
+                take(episodes)
+            except ValueError:
+                ledger.counts["refused"] += 1
+                raise
+            ledger.counts["sequences"] += len(episodes)
+            ledger.counts["moves"] += moves
+            ledger.counts["games"] += games
+        return {}
+
+    def sample(tensors: dict[str, Array]) -> dict[str, Array]:
+        drawn = replay.sample(int(tensors["n"]))
+        return {"ids": drawn.ids, "weights": drawn.weights, **_tensors(drawn.episodes)}
+
+    def update(tensors: dict[str, Array]) -> dict[str, Array]:
+        replay.update(tensors["ids"], tensors["priorities"])
+        return {}
+
+    return {"insert": insert_once, "sample": sample, "update": update}
+
+
+def _tensors(episodes: Episodes) -> dict[str, Array]:
+    return {name: getattr(episodes, name) for name in _FIELDS}
+
+
+def _episodes(tensors: Mapping[str, Array]) -> Episodes:
+    """The sequences of a message.
+
+    Raises:
+        ValueError: if it holds none.
+    """
+    if missing := [name for name in _FIELDS if name not in tensors]:
+        raise ValueError(f"sequences need the tensors {', '.join(missing)}")
+    return Episodes(**{name: tensors[name] for name in _FIELDS})

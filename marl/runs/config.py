@@ -1,0 +1,160 @@
+"""What a training run is made of: one frozen dataclass, saved with the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agents.r3d2.config import R3D2Config
+from marl.learning.imitation import ImitationConfig
+from marl.learning.learner import LearnerConfig
+from marl.replay.prioritised import ReplayConfig
+
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class ActorConfig:
+    """How games are played for training."""
+
+    num_games: int = 512
+    """Games played at once, shared among the settings."""
+    epsilon: float = 0.1
+    """Base of the exploration spectrum: the rate of the game that explores most."""
+    epsilon_spread: float = 7.0
+    """Exponent range of the spectrum: the least explores at epsilon ** (1 + spread)."""
+    temperature: float = 0.1
+    """Temperature of the game that explores most, in points: moves are drawn from the softmax of
+    their values over it; 0 for epsilon-greedy play only."""
+    temperature_spread: float = 2.0
+    """Powers of ten between the temperatures of the game that explores most and the least."""
+    other_play: bool = False
+    """Other-Play: every seat sees the colours under names of its own."""
+
+    def __post_init__(self) -> None:
+        if self.num_games < 1:
+            raise ValueError(f"actor.num_games must be at least 1, got {self.num_games}")
+        if not 0 < self.epsilon <= 1:
+            raise ValueError(f"actor.epsilon must be in (0, 1], got {self.epsilon}")
+        for name in ("epsilon_spread", "temperature", "temperature_spread"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"actor.{name} cannot be negative, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run. The same configuration and seed give the same run, bit for bit."""
+
+    game: str = "hanabi"
+    """Name of the game."""
+    players: str = "2"
+    """Numbers of players to train for at once: "2", "2-5" or "2,4"."""
+    variant: str = "full"
+    """Preset of the game's rules: full, small or very-small."""
+    seed: int = 1
+    """Seed of everything random."""
+    imitate: str | None = None
+    """Who is imitated before self-play begins: anybody in the roster, such as bot:smart. Without a
+    name, the agent learns by self-play from nothing."""
+    start: str | None = None
+    """Whose weights learning begins with: a run, an exported folder or a shipped agent of the same
+    shape. Without a name they are random."""
+    samples_per_insert: float = 5.0
+    """Sequences learned from for each one inserted; lower is fresher, higher is thriftier."""
+    warm_up: int = 2000
+    """Sequences inserted before learning begins."""
+    evaluate_interval: int = 2000
+    """Updates between evaluations."""
+    evaluate_games: int = 500
+    """Games of each evaluation during training, for every setting."""
+    checkpoint_minutes: float = 2.0
+    """Minutes between checkpoints."""
+    keep_checkpoints: int = 2
+    """Checkpoints kept; older ones are removed."""
+    agent: R3D2Config = field(default_factory=R3D2Config)
+    """Shape of the agent."""
+    actor: ActorConfig = field(default_factory=ActorConfig)
+    """How games are played."""
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    """What replay holds."""
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    """How the agent learns."""
+    imitation: ImitationConfig = field(default_factory=ImitationConfig)
+    """How somebody is imitated."""
+
+    def __post_init__(self) -> None:
+        self.settings()
+        for name in ("warm_up", "evaluate_interval", "evaluate_games", "keep_checkpoints"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("samples_per_insert", "checkpoint_minutes"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.learner.burn_in * 2 + 2 > self.replay.max_length:
+            raise ValueError(
+                f"learner.burn_in={self.learner.burn_in} leaves too little of sequences of "
+                f"replay.max_length={self.replay.max_length} steps: choose at most "
+                f"{self.replay.max_length // 2 - 1}"
+            )
+
+    def settings(self) -> tuple[int, ...]:
+        """The numbers of players, in ascending order.
+
+        Raises:
+            ValueError: if ``players`` cannot be read.
+        """
+        found: set[int] = set()
+        for part in self.players.split(","):
+            first, dash, last = part.partition("-")
+            try:
+                low, high = int(first), int(last) if dash else int(first)
+            except ValueError:
+                raise ValueError(
+                    f'players must look like "2", "2-5" or "2,4", got {self.players!r}'
+                ) from None
+            if low > high:
+                raise ValueError(f"players {part!r} runs backwards: write {high}-{low}")
+            found.update(range(low, high + 1))
+        return tuple(sorted(found))
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as plain values, for JSON."""
+    return asdict(config)
+
+
+def from_dict(values: dict[str, Any]) -> TrainConfig:
+    """The inverse of ``to_dict``.
+
+    Raises:
+        ValueError: if a field is unknown or out of range.
+    """
+    parts = {
+        "agent": R3D2Config,
+        "actor": ActorConfig,
+        "replay": ReplayConfig,
+        "learner": LearnerConfig,
+        "imitation": ImitationConfig,
+    }
+    try:
+        return TrainConfig(
+            **{name: parts[name](**v) if name in parts else v for name, v in values.items()}
+        )
+    except TypeError as error:
+        raise ValueError(
+            f"this configuration is not one of this version of Troupe: {error}"
+        ) from error
+
+
+def load_config(folder: Path) -> TrainConfig:
+    """The configuration that a run was started with.
+
+    Raises:
+        ValueError: if there is no run.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no run: it has no {CONFIG_FILE}")
+    return from_dict(json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,200 @@
+"""The roster: everybody who can be named where an agent is asked for.
+
+A name is the folder of a run, an exported folder, a shipped agent, which is an exported folder that
+comes with the package, or a rule-based player: ``bot:`` and its name. An exported folder holds two
+files: ``config.json``, the configuration of the run, and ``agent.safetensors``, the weights that
+are evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import agents
+import games
+from agents import bots
+from agents.r3d2.agent import R3D2Agent
+from games.core import BatchedGame
+from marl.acting.actor import observe
+from marl.runs.checkpoint import CheckpointStore
+from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
+from marl.core import Policy
+from marl.runs.state import unflatten
+
+WEIGHTS_FILE = "agent.safetensors"
+SHIPPED = Path(agents.__file__).parent / "shipped"
+BOT = "bot:"
+"""What the name of a rule-based player begins with."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """An agent that can play.
+
+    Attributes:
+        name: what it was asked for by.
+        folder: where it was found, None for a rule-based player.
+        policy: who plays; an agent with its weights, on the device that was asked for.
+        config: of the run that trained it; for a rule-based player, the settings that it plays.
+        updates: how many updates it has learned from.
+    """
+
+    name: str
+    folder: Path | None
+    policy: Policy
+    config: TrainConfig
+    updates: int
+
+    def restriction(self, players: int, variant: str) -> str | None:
+        """Why it cannot play with so many players by these rules; None if it can.
+
+        An agent that reads no text (``encoder="vector"``) plays what it was trained on and nothing
+        else: elsewhere it meets phrases that mean nothing to it.
+        """
+        trained = self.config
+        if trained.agent.encoder != "vector":
+            return None
+        if trained.variant == variant and players in trained.settings():
+            return None
+        known = ", ".join(map(str, trained.settings()))
+        return (
+            f"it reads no text, and knows only what it was trained on ({known} players, "
+            f"{trained.variant} rules)"
+        )
+
+
+def shipped() -> list[str]:
+    """Names of the agents that come with the package, in alphabetical order."""
+    return sorted(file.parent.name for file in SHIPPED.glob(f"*/{WEIGHTS_FILE}"))
+
+
+def load(name: str, device: str = "cpu") -> Member:
+    """Finds an agent by its name.
+
+    Args:
+        name: a run's folder, an exported folder, a name out of ``shipped()``, or ``bot:`` and a
+            name out of ``agents.bots.NAMES``.
+        device: where it is to play, if it is a network.
+
+    Raises:
+        ValueError: if there is no such agent, it has no weights yet, or its files are damaged.
+    """
+    if name.startswith(BOT):
+        policy = bots.make(name.removeprefix(BOT))
+        return Member(name, None, policy, TrainConfig(game="hanabi", players="2-5"), 0)
+    folder = Path(name)
+    if not folder.is_dir():
+        if name not in shipped():
+            known = ", ".join(shipped()) or "none"
+            raise ValueError(
+                f"there is no agent {name!r}: name a run's folder, an exported folder, a shipped "
+                f"agent ({known}) or a rule-based player ({BOT}{bots.NAMES[-1]} and its like)"
+            )
+        folder = SHIPPED / name
+    try:
+        config = load_config(folder)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
+    weights, updates = _weights(folder)
+    players = config.settings()[0]
+    book = games.batched(config.game, 1, 0, players=players, preset=config.variant).phrasebook
+    agent = R3D2Agent(config.agent, book, config.seed).to(device)
+    agent.load(updates, weights)
+    agent.eval()
+    return Member(name, folder, agent, config, updates)
+
+
+def find_teacher(
+    name: str, playing: Sequence[BatchedGame], variant: str, device: str = "cpu"
+) -> Policy:
+    """Somebody to be imitated, by name, once they have been seen to play every setting.
+
+    Args:
+        name: whatever ``load`` accepts.
+        playing: games of each setting, at their start; they are left as they are.
+        variant: preset of their rules.
+        device: where the teacher is, if it is a network.
+
+    Raises:
+        ValueError: if there is no such player, or it cannot play one of the settings.
+    """
+    member = load(name, device)
+    for game in playing:
+        reason = member.restriction(game.num_players, variant)
+        if reason is None:
+            memory = np.zeros((game.num_games, member.policy.memory_size), np.float32)
+            try:
+                member.policy.act(observe(game), memory)
+            except ValueError as error:
+                reason = str(error)
+        if reason is not None:
+            raise ValueError(f"{name} cannot teach {game.num_players} players: {reason}")
+    return member.policy
+
+
+def starting_weights(config: TrainConfig) -> dict[str, Tensor]:
+    """The weights that a run is to start from (``config.start``).
+
+    Raises:
+        ValueError: if there is no such agent, or it is of another shape.
+    """
+    assert config.start
+    member = load(config.start)
+    if not isinstance(member.policy, R3D2Agent):
+        raise ValueError(f"{config.start} plays by rules: there are no weights to start from")
+    theirs, ours = asdict(member.config.agent), asdict(config.agent)
+    other = [
+        f"--agent.{name.replace('_', '-')} {v}" for name, v in theirs.items() if v != ours[name]
+    ]
+    if other:
+        raise ValueError(
+            f"{config.start} is an agent of another shape: to start from it, give {' '.join(other)}"
+        )
+    return member.policy.state_dict()
+
+
+def export(member: Member, folder: Path) -> None:
+    """Writes an agent as two small files that ``load`` accepts and that can be passed on.
+
+    Raises:
+        ValueError: if ``folder`` is there already, or the agent has no weights to write.
+    """
+    if not isinstance(member.policy, R3D2Agent):
+        raise ValueError(f"{member.name} plays by rules and has no weights to export")
+    if folder.exists():
+        raise ValueError(f"{folder} is there already: choose another folder, or remove it first")
+    folder.mkdir(parents=True)
+    text = json.dumps(to_dict(member.config), indent=2) + "\n"
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+    weights = {k: v.cpu().contiguous() for k, v in member.policy.state_dict().items()}
+    save_file(weights, folder / WEIGHTS_FILE, metadata={"updates": str(member.updates)})
+
+
+def _weights(folder: Path) -> tuple[dict[str, Tensor], int]:
+    """The weights to play with, and how many updates they have seen."""
+    path = folder / WEIGHTS_FILE
+    if path.is_file():
+        try:
+            with safe_open(path, framework="pt") as file:
+                updates = int((file.metadata() or {}).get("updates", 0))
+                return {name: file.get_tensor(name) for name in file.keys()}, updates  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+    try:
+        learner = unflatten(*CheckpointStore(folder / "checkpoints").load())["learner"]
+    except FileNotFoundError:
+        raise ValueError(
+            f"{folder} has no checkpoint yet: train it for longer, with --resume"
+        ) from None
+    # The running mean of the weights plays better than the newest ones.
+    average = {name: torch.as_tensor(array) for name, array in learner["average"].items()}
+    return average, int(learner["updates"])

@@ -1,0 +1,442 @@
+"""A training run in one process: the serial mode, deterministic and resumable bit for bit.
+
+The loop that everything else exists for::
+
+    while within budget:
+        actor.step()                      # one move in every game of one setting
+        while limiter.can_sample():
+            learner.update()
+
+The same configuration gives the same bits, whatever the wall clock does: nothing that is learned
+depends on time. Checkpoints hold all that the next step depends on, replay included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import games
+from agents.r3d2.agent import R3D2Agent
+from games.core import BatchedGame
+from games.other_play import OtherPlay
+from marl.acting.actor import Actor, exploration_spectrum, temperature_spectrum
+from marl.runs.checkpoint import CheckpointStore
+from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
+from marl.core import Policy
+from marl.episodes import Episodes
+from marl.acting.evaluate import Evaluation, evaluate
+from marl.learning.lanes import prepare_process
+from marl.learning.learner import Learner
+from marl.replay.limiter import Limiter
+from marl.runs.monitor import Monitor
+from marl.replay.prioritised import PrioritisedReplay
+from marl.runs.roster import find_teacher, starting_weights
+from marl.runs.state import flatten, unflatten
+from marl.learning.weights import LocalWeights
+
+EVALUATION_SEED = 2**40
+"""Of the games that are played to watch a run. Training's seeds lie beyond all that anybody would
+give an evaluation, so no evaluation plays a game that was trained on."""
+
+TRAINING_SEED = 2**63
+"""Added to the seeds of training games."""
+
+LOG_SECONDS = 5.0
+
+
+class SerialRun:
+    """Actors, replay and learner in one process.
+
+    Args:
+        config: of the run.
+        device: where the network learns.
+    """
+
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
+        self.config = config
+        self.settings = config.settings()
+        share = max(config.actor.num_games // len(self.settings), 1)
+        seeds = np.random.SeedSequence(config.seed).generate_state(3 + 2 * len(self.settings))
+        agent_seed, replay_seed, *seeds_of_settings = (int(seed) for seed in seeds)
+        playing = [
+            self._game(players, share, TRAINING_SEED + seeds_of_settings[2 * i])
+            for i, players in enumerate(self.settings)
+        ]
+        longest = max(game.max_turns for game in playing)
+        if config.learner.mixing == "vdn" and longest > config.replay.max_length:
+            raise ValueError(
+                f"learner.mixing=vdn needs whole episodes, of up to {longest} own turns here: "
+                f"raise replay.max_length from {config.replay.max_length}"
+            )
+        first = playing[0]
+        self.agent = R3D2Agent(config.agent, first.phrasebook, agent_seed)
+        self.player = R3D2Agent(config.agent, first.phrasebook, agent_seed)
+        for agent in (self.agent, self.player):
+            for game in playing:
+                agent.admit(game.fact_phrases, game.choice_phrases, game.label_phrases)
+            agent.to(device)
+        # Hands differ in size; there are no answers for cards that a hand does not have.
+        hand = max(game.labels.shape[1] for game in playing)
+        labels = hand if config.agent.own_hand else 0
+        self.replay = PrioritisedReplay(
+            config.replay,
+            memory_size=self.agent.memory_size,
+            label_size=labels,
+            num_settings=len(self.settings),
+            whole_episodes=config.learner.mixing == "vdn",
+            seed=replay_seed,
+        )
+        self.limiter = Limiter(config.warm_up, config.samples_per_insert)
+        self.weights = LocalWeights()
+        self.learner = Learner(
+            self.agent,
+            self.replay,
+            self.weights,
+            config.learner,
+            config.replay.eta,
+            config.imitation if config.imitate else None,
+        )
+        self.player.load(*self.weights.latest())
+        self._played: list[Episodes] = []
+        self._metrics: list[dict[str, float]] = []
+        self._labels = labels
+        epsilons = exploration_spectrum(share, config.actor.epsilon, config.actor.epsilon_spread)
+        temperatures = temperature_spectrum(
+            share, config.actor.temperature, config.actor.temperature_spread
+        )
+        self.actors = self._actors(
+            self.player, playing, epsilons, seeds_of_settings[1::2], temperatures=temperatures
+        )
+        self.teachers = self._teachers(config.imitate, device) if config.imitate else []
+        # Moves that the teacher is owed: it makes its share of them without being left to chance.
+        self._owed = 0.0
+
+    @property
+    def env_steps(self) -> int:
+        """Moves made in all games."""
+        return sum(actor.env_steps for actor in (*self.actors, *self.teachers))
+
+    def step(self) -> int:
+        """The update that is due, or else one move in every game of the setting that is behind.
+
+        Where the moves are due next, they are made while the update changes the weights.
+
+        Returns:
+            the number of updates.
+        """
+        version, tensors = self.weights.latest()
+        if version != self.player.version:
+            self.player.load(version, tensors)
+        if not self.limiter.can_sample():
+            self._next().step()
+            self._hand_over()
+            return 0
+        self.limiter.sampled(self.config.learner.batch)
+        meanwhile = None if self.limiter.can_sample() else self._next().step
+        self._metrics.append(self.learner.update(meanwhile))
+        self._hand_over()
+        return 1
+
+    def _next(self) -> Actor:
+        """Who is to move next, the teacher or the agent, in the setting that is behind."""
+        teaching = False
+        if self.teachers:
+            self._owed += self.config.imitation.share(self.learner.updates)
+            teaching = self._owed >= 1
+            self._owed -= teaching
+        # Balanced by transitions: settings differ in how long their games are.
+        actors = self.teachers if teaching else self.actors
+        return min(actors, key=lambda actor: (actor.env_steps, actor.setting))
+
+    def _hand_over(self) -> None:
+        """Inserts what was played, at a moment that does not depend on which thread was faster."""
+        for episodes in self._played:
+            self.replay.insert(episodes)
+            self.limiter.inserted(len(episodes))
+        self._played.clear()
+
+    def evaluate(self, games_each: int, seed: int = EVALUATION_SEED) -> dict[int, Evaluation]:
+        """Greedy play of the running mean of the weights, for every number of players."""
+        average = self.learner.averaged()
+        return {
+            players: evaluate(
+                average,
+                lambda n, s, players=players: games.batched(  # type: ignore[misc]
+                    self.config.game, n, s, players=players, preset=self.config.variant
+                ),
+                games_each,
+                seed,
+            )
+            for players in self.settings
+        }
+
+    def learning_metrics(self) -> dict[str, float]:
+        """How learning went since the last call, by the names of docs/metrics.md."""
+        recent, self._metrics = self._metrics, []
+        return {
+            **{f"learn/{k}": float(np.mean([m[k] for m in recent])) for k in (recent or [{}])[0]},
+            "replay/sequences": len(self.replay),
+            "replay/steps": int(self.replay.counts[:, 1].sum()),
+            "replay/mib": self.replay.nbytes / 2**20,
+            "replay/samples_per_insert": self.limiter.measured,
+            "act/env_steps": self.env_steps,
+            "act/episodes": sum(actor.episodes for actor in (*self.actors, *self.teachers)),
+            "act/taught_steps": sum(actor.env_steps for actor in self.teachers),
+            "act/epsilon": float(np.mean([actor.epsilons.mean() for actor in self.actors])),
+        }
+
+    def evaluation_metrics(self) -> dict[str, float]:
+        """Scores of greedy play, for every number of players and under both scoring rules."""
+        metrics = self.learning_metrics()
+        for players, result in self.evaluate(self.config.evaluate_games).items():
+            metrics |= {
+                f"evaluate/{players}p/score": result.mean("zero"),
+                f"evaluate/{players}p/score_kept": result.mean("kept"),
+                f"evaluate/{players}p/lost_share": result.lost_share,
+            }
+        return metrics
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, as nested dicts of arrays and plain values."""
+        return {
+            "learner": self.learner.state(),
+            "player": {"version": self.player.version, "weights": self.player.state_dict()},
+            "replay": self.replay.state(),
+            "limiter": self.limiter.state(),
+            "actors": {str(i): actor.state() for i, actor in enumerate(self.actors)},
+            "teachers": {str(i): actor.state() for i, actor in enumerate(self.teachers)},
+            "owed": self._owed,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continues from a ``state()``, bit for bit."""
+        self.learner.load_state(state["learner"])
+        self.player.load(state["player"]["version"], state["player"]["weights"])
+        self.replay.load_state(state["replay"])
+        self.limiter.load_state(state["limiter"])
+        for i, actor in enumerate(self.actors):
+            actor.load_state(state["actors"][str(i)])
+        for i, actor in enumerate(self.teachers):
+            actor.load_state(state["teachers"][str(i)])
+        self._owed = state["owed"]
+
+    def _actors(
+        self,
+        policy: Policy,
+        playing: Sequence[BatchedGame],
+        epsilons: NDArray[np.float64],
+        seeds: Sequence[int],
+        temperatures: NDArray[np.float32] | None = None,
+        teaching: bool = False,
+    ) -> list[Actor]:
+        """An actor for each setting, all with the same policy."""
+        return [
+            Actor(
+                game,
+                policy,
+                self._played.append,
+                epsilons,
+                seeds[i],
+                setting=i,
+                max_length=self.config.replay.max_length,
+                overlap=self.config.learner.burn_in,
+                label_size=self._labels,
+                temperatures=temperatures,
+                teaching=teaching,
+            )
+            for i, game in enumerate(playing)
+        ]
+
+    def _teachers(self, name: str, device: str) -> list[Actor]:
+        """Actors that play as the teacher does, as many games as there are for self-play."""
+        config, share = self.config, self.actors[0].game.num_games
+        sequence = np.random.SeedSequence([config.seed, 1])
+        seeds = [int(seed) for seed in sequence.generate_state(2 * len(self.settings))]
+        playing = [
+            self._game(players, share, TRAINING_SEED + seeds[2 * i])
+            for i, players in enumerate(self.settings)
+        ]
+        teacher = find_teacher(name, playing, config.variant, device)
+        epsilons = np.full(share, config.imitation.epsilon)
+        return self._actors(teacher, playing, epsilons, seeds[1::2], teaching=True)
+
+    def _game(self, players: int, num_games: int, seed: int) -> BatchedGame:
+        game = games.batched(
+            self.config.game, num_games, seed, players=players, preset=self.config.variant
+        )
+        return OtherPlay(game, seed) if self.config.actor.other_play else game
+
+
+def train(
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    minutes: float | None = None,
+    updates: int | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+) -> SerialRun:
+    """Trains until the budget is spent or somebody interrupts, and leaves a resumable run.
+
+    Args:
+        config: of the run; with ``resume``, that of the run resumed (see ``load_config``).
+        run_dir: where configuration, checkpoints and curves go.
+        minutes: wall-clock budget of this call, start-up and compilation included.
+        updates: update count at which to stop; with both, whichever comes first.
+        resume: continue from the newest checkpoint in ``run_dir``.
+        device: where the network learns.
+
+    Returns:
+        the run as it stands, its checkpoint saved.
+
+    Raises:
+        ValueError: if there is no budget, or ``run_dir`` holds a run and ``resume`` is not set, or
+            holds none and it is.
+    """
+    start = time.monotonic()
+    prepare_process()
+    if minutes is None and updates is None:
+        raise ValueError("training needs a budget: give minutes, updates or both")
+    store = CheckpointStore(run_dir / "checkpoints", keep=config.keep_checkpoints)
+    if not resume:
+        refuse_second(run_dir)
+    elif load_config(run_dir) != config:
+        raise ValueError(
+            f"the run in {run_dir} was started with another configuration than it is to be "
+            f"continued with: resume with what its {CONFIG_FILE} says"
+        )
+    run = SerialRun(config, device)
+    step = restore(run, store)
+    if not resume:
+        write_config(config, run_dir)
+    with (
+        Monitor(
+            run_dir,
+            seconds=None if minutes is None else minutes * 60,
+            resume_step=step if resume else None,
+        ) as monitor,
+        interrupts() as interrupted,
+    ):
+        monitor.say(
+            f"{sum(p.numel() for p in run.agent.parameters()):,} parameters, "
+            f"{len(run.agent.facts.ids):,} facts and {len(run.agent.choices.ids)} choices in "
+            f"{len(run.settings)} setting(s); curves: tensorboard --logdir {run_dir}"
+        )
+        end = None if minutes is None else start + minutes * 60
+
+        def over() -> bool:
+            return bool(interrupted) or is_spent(run, end, updates)
+
+        drive(run, store, monitor, over)
+        if interrupted:
+            monitor.say(f"interrupted; go on with --resume --run-dir {run_dir}")
+    return run
+
+
+def is_spent(run: SerialRun, end: float | None, updates: int | None) -> bool:
+    """Whether a budget is: a time of the monotonic clock, a count of updates, or both."""
+    return (end is not None and time.monotonic() >= end) or (
+        updates is not None and run.learner.updates >= updates
+    )
+
+
+def drive(
+    run: SerialRun, store: CheckpointStore, monitor: Monitor, over: Callable[[], bool]
+) -> None:
+    """Steps a run until it is over; evaluates, logs and saves whenever it is time, and at the end.
+
+    Args:
+        run: as it stands.
+        store: where checkpoints go.
+        monitor: what shows and writes the metrics.
+        over: asked before every step.
+    """
+    config = run.config
+    logged = saved = time.monotonic()
+    evaluated = run.learner.updates // config.evaluate_interval
+    while not over():
+        moves = run.env_steps
+        learned = run.step()
+        monitor.count(env_steps=run.env_steps - moves, updates=learned)
+        step, now = run.learner.updates, time.monotonic()
+        if step // config.evaluate_interval > evaluated:
+            evaluated = step // config.evaluate_interval
+            monitor.log(step, run.evaluation_metrics())
+        elif now - logged >= LOG_SECONDS:
+            logged = now
+            monitor.log(step, run.learning_metrics())
+        if now - saved >= config.checkpoint_minutes * 60:
+            _save(run, store)
+            saved = now
+    _save(run, store)
+    monitor.log(run.learner.updates, run.learning_metrics())
+
+
+def refuse_second(run_dir: Path) -> None:
+    """Raises ValueError where a folder holds a run already."""
+    if (run_dir / CONFIG_FILE).exists():
+        raise ValueError(
+            f"{run_dir} holds a run already: continue it with --resume, or choose another --run-dir"
+        )
+
+
+def write_config(config: TrainConfig, run_dir: Path) -> None:
+    """Makes a folder a run's."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(to_dict(config), indent=2) + "\n"
+    # Whole or absent: a run whose configuration cannot be read cannot be resumed.
+    temporary = run_dir / f"{CONFIG_FILE}.tmp"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(run_dir / CONFIG_FILE)
+
+
+def restore(run: SerialRun, store: CheckpointStore) -> int:
+    """Loads the newest checkpoint and returns its step; 0 where the run has none yet.
+
+    Raises:
+        ValueError: if a run without a checkpoint is to start from weights that it cannot have.
+    """
+    try:
+        saved = store.load()
+    except FileNotFoundError:
+        # Nothing was ever saved; damaged checkpoints are an error, not a fresh start.
+        if run.config.start:
+            run.learner.start_from(starting_weights(run.config))
+            run.player.load(*run.weights.latest())
+    else:
+        run.load_state(unflatten(*saved))
+    return run.learner.updates
+
+
+def _save(run: SerialRun, store: CheckpointStore) -> None:
+    tensors, plain = flatten(run.state())
+    store.save(run.learner.updates, tensors, plain)
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying of them; a second one is as deadly as ever."""
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: object) -> None:
+        received.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

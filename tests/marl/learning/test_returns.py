@@ -1,0 +1,96 @@
+"""n-step returns and sequence priorities against plain Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from marl.learning.returns import n_step, sequence_priorities
+
+
+def reference(
+    rewards: list[float], terminal: bool, begins: bool, n: int, gamma: float, burn_in: int
+) -> list[tuple[float, int, float, bool]]:
+    """Return, place of the successor, its discount, whether it is learned: for one sequence."""
+    steps = []
+    for t in range(len(rewards)):
+        # The last step of a cut sequence is only there to bootstrap from: its reward may not be
+        # complete.
+        last = len(rewards) if terminal else len(rewards) - 1
+        window = rewards[t : min(t + n, last)]
+        total = sum(gamma**k * reward for k, reward in enumerate(window))
+        warm = not begins and t < burn_in
+        if t + len(window) == len(rewards):
+            steps.append((total, t, 0.0, not warm))
+        else:
+            steps.append((total, t + len(window), gamma ** len(window), not warm and bool(window)))
+    return steps
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+@pytest.mark.parametrize("burn_in", [0, 1, 4])
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+def test_returns_of_ragged_sequences(n: int, burn_in: int, gamma: float) -> None:
+    rng = np.random.default_rng(100 * n + burn_in)
+    lengths = np.array([1, 1, 2, 2, *rng.integers(1, 15, 40)], np.int32)
+    terminal = np.array([True, False, True, False, *(rng.random(40) < 0.5)])
+    rewards = rng.normal(size=lengths.sum()).astype(np.float32)
+    memory = rng.normal(size=(len(lengths), 4)).astype(np.float32)
+    memory[rng.random(len(lengths)) < 0.5] = 0
+    memory[1::7, :3] = 0  # one number is enough to tell that an episode is under way
+    found = n_step(lengths, terminal, rewards, memory, n=n, gamma=gamma, burn_in=burn_in)
+    first = 0
+    for e, length in enumerate(lengths):
+        part = rewards[first : first + length].tolist()
+        begins = not memory[e].any()
+        for t, (total, successor, discount, learned) in enumerate(
+            reference(part, bool(terminal[e]), begins, n, gamma, burn_in), first
+        ):
+            assert found.learned[t] == learned
+            if learned:
+                assert found.rewards[t] == pytest.approx(total, abs=1e-5)
+                assert found.discount[t] == pytest.approx(discount)
+                assert found.successor[t] == successor + first or discount == 0
+            assert first <= found.successor[t] < first + length, "out of its own sequence"
+        first += length
+
+
+def test_an_episode_by_hand() -> None:
+    """Three own turns with rewards 1, 10, 100; two-step returns at a discount of one half."""
+    lengths, memory = np.array([3], np.int32), np.zeros((1, 0), np.float32)
+    rewards = np.array([1, 10, 100], np.float32)
+    ended = n_step(lengths, np.array([True]), rewards, memory, n=2, gamma=0.5)
+    assert ended.rewards.tolist() == [6, 60, 100]
+    assert ended.discount.tolist() == [0.25, 0, 0]
+    assert ended.successor[0] == 2
+    assert ended.learned.tolist() == [True, True, True]
+    cut = n_step(lengths, np.array([False]), rewards, memory, n=2, gamma=0.5)
+    assert cut.rewards[:2].tolist() == [6, 10]
+    assert cut.discount[:2].tolist() == [0.25, 0.5]
+    assert cut.successor[:2].tolist() == [2, 2]
+    assert cut.learned.tolist() == [True, True, False]
+
+
+def test_burn_in_is_for_sequences_that_begin_midway() -> None:
+    lengths, terminal = np.array([3, 3], np.int32), np.array([True, True])
+    memory = np.array([[0, 0], [0, 1e-9]], np.float32)
+    found = n_step(lengths, terminal, np.ones(6, np.float32), memory, n=1, gamma=1.0, burn_in=2)
+    assert found.learned.tolist() == [True, True, True, False, False, True]
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.9, 1.0])
+def test_priorities_mix_the_largest_error_with_the_mean(eta: float) -> None:
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(1, 9, 30).astype(np.int32)
+    errors = rng.normal(size=lengths.sum()).astype(np.float32)
+    learned = rng.random(lengths.sum()) < 0.5
+    learned[: lengths[0]] = False
+    found = sequence_priorities(lengths, errors, learned, eta)
+    assert found.dtype == np.float32
+    first = 0
+    for e, length in enumerate(lengths):
+        part = [abs(float(errors[t])) for t in range(first, first + length) if learned[t]]
+        expected = eta * max(part) + (1 - eta) * sum(part) / len(part) if part else 0.0
+        assert found[e] == pytest.approx(expected, abs=1e-6)
+        first += length
+    assert found[0] == 0

@@ -1,0 +1,107 @@
+"""The configuration of a run: what is accepted, what is refused, and how it is saved."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agents.r3d2.config import R3D2Config
+from marl.runs.config import ActorConfig, TrainConfig, from_dict, to_dict
+from marl.learning.imitation import ImitationConfig
+from marl.learning.learner import LearnerConfig
+from marl.replay.prioritised import ReplayConfig
+
+
+@pytest.mark.parametrize(
+    ("players", "settings"),
+    [
+        ("2", (2,)),
+        ("2-5", (2, 3, 4, 5)),
+        ("4,2", (2, 4)),
+        ("2-3,5", (2, 3, 5)),
+        ("3,2-4", (2, 3, 4)),
+    ],
+)
+def test_players_are_read(players: str, settings: tuple[int, ...]) -> None:
+    assert TrainConfig(players=players).settings() == settings
+
+
+@pytest.mark.parametrize("players", ["", "two", "2-", "-2", "2,,3", "2;3", "2.5"])
+def test_players_that_cannot_be_read_are_refused(players: str) -> None:
+    with pytest.raises(ValueError, match="players must look like"):
+        TrainConfig(players=players)
+
+
+def test_players_do_not_run_backwards() -> None:
+    with pytest.raises(ValueError, match="write 2-5"):
+        TrainConfig(players="5-2")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (TrainConfig, {"warm_up": 0}, "warm_up must be at least 1, got 0"),
+        (TrainConfig, {"evaluate_interval": 0}, "evaluate_interval must be at least 1"),
+        (TrainConfig, {"keep_checkpoints": 0}, "keep_checkpoints must be at least 1"),
+        (TrainConfig, {"samples_per_insert": 0.0}, "samples_per_insert must be positive"),
+        (TrainConfig, {"samples_per_insert": float("nan")}, "samples_per_insert must be"),
+        (TrainConfig, {"checkpoint_minutes": -1.0}, "checkpoint_minutes must be positive"),
+        (ActorConfig, {"num_games": 0}, "actor.num_games must be at least 1"),
+        (ActorConfig, {"epsilon": 0.0}, r"actor.epsilon must be in \(0, 1\]"),
+        (ActorConfig, {"epsilon": 1.5}, r"actor.epsilon must be in \(0, 1\]"),
+        (ActorConfig, {"epsilon_spread": -1.0}, "actor.epsilon_spread cannot be negative"),
+        (LearnerConfig, {"batch": 0}, "learner.batch must be at least 1"),
+        (LearnerConfig, {"n_step": 0}, "learner.n_step must be at least 1"),
+        (LearnerConfig, {"learning_rate": 0.0}, "learner.learning_rate must be positive"),
+        (LearnerConfig, {"gamma": 1.1}, r"learner.gamma must be in \(0, 1\]"),
+        (LearnerConfig, {"gamma": 0.0}, r"learner.gamma must be in \(0, 1\]"),
+        (LearnerConfig, {"average": 1.0}, r"learner.average must be in \[0, 1\)"),
+        (LearnerConfig, {"burn_in": -1}, "learner.burn_in cannot be negative"),
+    ],
+)
+def test_values_out_of_range_are_refused(kind: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(**options)
+
+
+def test_burn_in_must_leave_something_to_learn_from() -> None:
+    replay = ReplayConfig(max_length=20)
+    TrainConfig(replay=replay, learner=LearnerConfig(burn_in=9))
+    with pytest.raises(ValueError, match="choose at most 9"):
+        TrainConfig(replay=replay, learner=LearnerConfig(burn_in=10))
+
+
+def test_a_configuration_survives_json() -> None:
+    config = TrainConfig(
+        players="2-5",
+        seed=2**40,
+        agent=R3D2Config(encoder="vector", own_hand=True),
+        actor=ActorConfig(other_play=True),
+        replay=ReplayConfig(balanced=True),
+        learner=LearnerConfig(burn_in=3, gamma=0.99, mixing="vdn"),
+        imitate="bot:smart",
+        imitation=ImitationConfig(updates=5, temperature=0.2),
+    )
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+    assert from_dict(to_dict(replace(config, seed=1))) != config
+
+
+@pytest.mark.parametrize("where", [(), ("agent",), ("learner",)])
+def test_a_field_of_another_version_is_refused(where: tuple[str, ...]) -> None:
+    values: dict[str, Any] = to_dict(TrainConfig())
+    part = values
+    for name in where:
+        part = part[name]
+    part["warp_factor"] = 9
+    with pytest.raises(ValueError, match=r"not one of this version.*warp_factor"):
+        from_dict(values)
+
+
+def test_a_field_out_of_range_is_refused_when_it_is_read() -> None:
+    values = to_dict(TrainConfig())
+    values["learner"]["clip"] = -1.0
+    with pytest.raises(ValueError, match=r"learner\.clip must be positive"):
+        from_dict(values)
