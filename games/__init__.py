@@ -8,38 +8,62 @@ from pettingzoo import AECEnv
 from pettingzoo.env_registry import register
 
 from games.core import BatchedGame, Step
+from games.settings import GAMES, Setting, parse, parse_all
 from games.text import PAD, Phrasebook
 
-__all__ = ["PAD", "BatchedGame", "Phrasebook", "Step", "batched", "make"]
-
-GAMES = ("hanabi",)
+__all__ = [
+    "GAMES",
+    "PAD",
+    "BatchedGame",
+    "Phrasebook",
+    "Setting",
+    "Step",
+    "batched",
+    "make",
+    "parse",
+    "parse_all",
+    "setting",
+]
 
 # pettingzoo.make("aec", "troupe/hanabi-v0", players=3) works once this package is imported.
-for _name in GAMES:
-    register("aec", f"troupe/{_name}-v0", entry_point=f"games.{_name}.aec:env")
+register("aec", "troupe/hanabi-v0", entry_point="games.hanabi.aec:env")
 
 
-def _check(name: str) -> None:
-    if name not in GAMES:
-        raise ValueError(f"unknown game {name!r}; there are {', '.join(GAMES)}")
+def setting(name: str, **options: Any) -> Setting:
+    """One setting by its name, with further options.
+
+    Args:
+        name: such as "hanabi", "hanabi:3" or "hanabi:3@small"; see ``games.settings``.
+        **options: ``players``, and the game's own.
+
+    Raises:
+        ValueError: if the game or an option is unknown, a value is out of range, or the name means
+            several settings.
+    """
+    found = parse(name)
+    if len(found) > 1:
+        raise ValueError(f"{name} means {len(found)} settings: name one number of players")
+    players = options.pop("players", found[0].players)
+    return Setting(found[0].game, players, {**found[0].options, **options})
 
 
-def batched(name: str, num_games: int = 1024, seed: int = 0, **options: Any) -> BatchedGame:
+def batched(
+    name: str, num_games: int = 1024, seed: int = 0, restart: bool = True, **options: Any
+) -> BatchedGame:
     """Many games of one setting, advanced in one call.
 
     Args:
-        name: the game, such as "hanabi".
+        name: the setting, such as "hanabi:3"; see ``games.settings``.
         num_games: N.
         seed: the k-th episode of game i has the seed ``seed + i + k * N``.
-        **options: the game's own: for Hanabi ``preset`` and the fields of ``HanabiConfig``.
+        restart: whether finished games start again inside ``step``.
+        **options: ``players``, and the game's own: for Hanabi ``preset`` and the fields of
+            ``HanabiConfig``.
 
     Raises:
         ValueError: if the game or an option is unknown, or a value is out of range.
     """
-    _check(name)
-    from games.hanabi import HanabiBatched, configure
-
-    return HanabiBatched(configure(**options), num_games, seed)
+    return setting(name, **options).batched(num_games, seed, restart)
 
 
 def make(name: str, render_mode: str | None = None, **options: Any) -> AECEnv:
@@ -53,7 +77,7 @@ def make(name: str, render_mode: str | None = None, **options: Any) -> AECEnv:
     Raises:
         ValueError: if the game or an option is unknown, or a value is out of range.
     """
-    _check(name)
+    chosen = setting(name, **options)
     from games.hanabi.aec import env
 
-    return env(render_mode, **options)
+    return env(render_mode, players=chosen.players, **chosen.options)

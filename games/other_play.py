@@ -1,8 +1,9 @@
-"""Other-Play: every seat sees the colours under names of its own.
+"""Other-Play: every seat sees interchangeable words, such as colours, under names of its own.
 
 Hu et al. 2020 ("Other-Play" for Zero-Shot Coordination): partners that cannot agree on arbitrary
 labels must find conventions that do not depend on them. In text a relabelling is a replacement of
-words, so it works for facts and choices alike, in any game that names its ``colours``.
+words, so it works for facts and choices alike, in any game that names words
+that are ``interchangeable``.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 
 from games.core import BatchedGame, Step
 from games.text import Phrasebook
+from games.wrapper import Wrapper
 
 
-class OtherPlay:
-    """A ``BatchedGame`` in which each seat's colour words are permuted anew every episode.
+class OtherPlay(Wrapper):
+    """A ``BatchedGame`` in which each seat's interchangeable words are permuted anew every episode.
 
     The attributes are those of :class:`games.core.BatchedGame`. Choices keep their order, so a
     move index means the same move inside and outside.
@@ -29,26 +31,17 @@ class OtherPlay:
         seed: of the permutations.
 
     Raises:
-        ValueError: if the game has no two colours that could be exchanged.
+        ValueError: if the game has no two words that could be exchanged.
     """
 
     def __init__(self, game: BatchedGame, seed: int = 0) -> None:
-        if len(game.colours) < 2:
+        if len(game.interchangeable) < 2:
             raise ValueError(
-                f"Other-Play needs a game with at least two colours to exchange, this one has "
-                f"{list(game.colours)}: train without it"
+                "Other-Play needs a game with at least two words to exchange, this one has "
+                f"{list(game.interchangeable)}: train without it"
             )
-        self.game = game
-        self.phrasebook, self.colours = game.phrasebook, game.colours
-        self.num_games, self.num_players = game.num_games, game.num_players
-        self.max_facts, self.max_choices = game.max_facts, game.max_choices
-        self.max_turns = game.max_turns
-        self.fact_phrases, self.choice_phrases = game.fact_phrases, game.choice_phrases
-        self.label_phrases = game.label_phrases
-        self.facts, self.fact_counts = game.facts.copy(), game.fact_counts
-        self.choices, self.choice_counts = game.choices.copy(), game.choice_counts
-        self.labels, self.seat = game.labels.copy(), game.seat
-        self._names = _renamings(game.phrasebook, game.colours)
+        super().__init__(game)
+        self._names = _renamings(game.phrasebook, game.interchangeable)
         self._answers = _answers(game.label_phrases, self._names)
         self._rng = np.random.default_rng(seed)
         self._order = self._draw(self.num_games)
@@ -57,10 +50,16 @@ class OtherPlay:
     def step(self, move_index: NDArray[np.integer]) -> Step:
         """Makes one move in every game; see ``BatchedGame.step``."""
         step = self.game.step(move_index)
-        ended = np.flatnonzero(step.terminated | step.truncated)
+        ended = np.flatnonzero(step.over)
         self._order[ended] = self._draw(len(ended))
         self._rename()
         return step
+
+    def observe(self, seat: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """What one seat of every game knows now, in its own words."""
+        facts, counts = self.game.observe(seat)
+        _apply(self._names, self._order[:, seat], facts, facts)
+        return facts, counts
 
     def reset(self, seeds: NDArray[np.uint64] | None = None) -> None:
         """Starts every game afresh, under new names."""
@@ -95,28 +94,31 @@ class OtherPlay:
         return (self._rng.random((games, self.num_players)) * len(self._names)).astype(np.int64)
 
     def _rename(self) -> None:
-        order = self._order[np.arange(self.num_games), self.seat]
-        _apply(self._names, order, self.game.facts, self.facts)
-        _apply(self._names, order, self.game.choices, self.choices)
-        _apply(self._answers, order, self.game.labels, self.labels)
+        game = self.game
+        order = self._order[game.due_game, game.due_seat]
+        self.facts, self.choices = np.empty_like(game.facts), np.empty_like(game.choices)
+        self.labels = np.empty_like(game.labels)
+        _apply(self._names, order, game.facts, self.facts)
+        _apply(self._names, order, game.choices, self.choices)
+        _apply(self._answers, order, game.labels, self.labels)
 
 
-def _renamings(phrasebook: Phrasebook, colours: tuple[str, ...]) -> NDArray[np.int16]:
-    """Where each phrase goes under each order of the colours: int16 [orders, phrases].
+def _renamings(phrasebook: Phrasebook, words: tuple[str, ...]) -> NDArray[np.int16]:
+    """Where each phrase goes under each order of the words: int16 [orders, phrases].
 
-    Orders are made of exchanges of two words: those are ten renamings of text for five colours,
+    Orders are made of exchanges of two words: those are ten renamings of text for five words,
     where there are 120 orders.
     """
     swaps = {}
-    for one, other in combinations(colours, 2):
+    for one, other in combinations(words, 2):
         swaps[one, other] = swaps[other, one] = phrasebook.renaming({one: other, other: one})
     renamings = []
-    for order in permutations(colours):
+    for order in permutations(words):
         ids, current = (
             np.arange(len(phrasebook), dtype=np.int16),
-            dict(zip(colours, colours, strict=True)),
+            dict(zip(words, words, strict=True)),
         )
-        for word, new in zip(colours, order, strict=True):
+        for word, new in zip(words, order, strict=True):
             old = current[word]
             if old != new:
                 ids = swaps[old, new][ids]

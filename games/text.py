@@ -6,7 +6,7 @@ ids into the game's :class:`Phrasebook`; rendering an id gives its sentence back
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -130,3 +130,65 @@ class Phrasebook:
         return self.parse(
             " ".join(words.get(word, word) for word in phrase.split(" ")) for phrase in self
         )
+
+
+def joined(books: Sequence[Phrasebook]) -> Phrasebook:
+    """One phrasebook for several games, in which every sentence has one id.
+
+    The ids of the longest book stay as they are. Where all are the same book, so is the result.
+
+    Args:
+        books: at least one.
+    """
+    longest = max(books, key=len)
+    if all(book is longest for book in books):
+        return longest
+    sentences = dict.fromkeys(phrase for book in (longest, *books) for phrase in book)
+    return Phrasebook(sentences, closed=all(book.closed for book in books))
+
+
+class Translation:
+    """From the ids of one phrasebook to those of another, sentence by sentence.
+
+    Args:
+        source: whose ids come in. It may grow.
+        target: whose ids go out. What it lacks is added to it where it is open.
+    """
+
+    def __init__(self, source: Phrasebook, target: Phrasebook) -> None:
+        self.source, self.target = source, target
+        self._ids: NDArray[np.int16] = np.full(1, PAD, np.int16)  # PAD last: it is -1
+        self._extend()
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every id stays what it is, for good."""
+        if self.source is self.target:
+            return True
+        same = np.array_equal(self._ids[:-1], np.arange(len(self.source)))
+        return same and self.source.closed
+
+    def __call__(self, ids: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Translates an array of ids of any shape; PAD stays PAD.
+
+        Raises:
+            ValueError: if the target is closed and lacks one of the sentences.
+        """
+        if len(self._ids) != len(self.source) + 1:
+            self._extend()
+        found: NDArray[np.int16] = self._ids[ids]
+        unknown = (found == PAD) & (ids != PAD)
+        if unknown.any():
+            phrase = self.source[int(ids[unknown].flat[0])]
+            raise ValueError(f"this player has no word for {phrase!r}: it does not know the game")
+        return found
+
+    def _extend(self) -> None:
+        known = self._ids[:-1].tolist()
+        for id in range(len(known), len(self.source)):
+            phrase = self.source[id]
+            if self.target.closed and phrase not in self.target:
+                known.append(PAD)
+            else:
+                known.append(self.target.intern(phrase))
+        self._ids = np.array([*known, PAD], np.int16)

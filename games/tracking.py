@@ -114,7 +114,8 @@ class TrackingBatched:
                 "I point nowhere",
             ]
         )
-        self.num_games, self.num_players = num_games, 1
+        self.num_games, self.num_players, self.roles = num_games, 1, ("player",)
+        self.scoring, self.max_score = ("won",), float(config.frames)
         self.max_facts, self.max_choices, self.max_turns = 2, cells + 1, config.frames
         self.fact_phrases = np.arange(cells + 2, dtype=np.int16)
         self.choice_phrases = np.arange(cells + 2, 2 * cells + 3, dtype=np.int16)
@@ -122,10 +123,11 @@ class TrackingBatched:
         self.fact_counts = np.full(num_games, 2, np.int16)
         self.choices = np.tile(self.choice_phrases, (num_games, 1))
         self.choice_counts = np.full(num_games, cells + 1, np.int16)
-        self.seat = np.zeros(num_games, np.int8)
+        self.due_game = np.arange(num_games, dtype=np.int32)
+        self.due_seat = np.zeros(num_games, np.int8)
         self.labels = np.zeros((num_games, 0), np.int8)
         self.label_phrases = np.zeros((0, 0), np.int16)
-        self.colours: tuple[str, ...] = ()
+        self.interchangeable: tuple[str, ...] = ()
         self.wait = cells
         """The choice of no action."""
         self._seed = seed
@@ -167,8 +169,18 @@ class TrackingBatched:
         self._rng = np.where(ended, self._seeds, self._rng)
         self._begin(ended)
         self._observe()
-        nothing = np.zeros(self.num_games, bool)
-        return Step(hit.astype(np.float32), ended, nothing, scores, nothing.copy())
+        return Step(
+            rewards=hit.astype(np.float32)[:, None],
+            terminated=ended[:, None],
+            truncated=np.zeros((self.num_games, 1), bool),
+            over=ended,
+            elapsed=np.ones(self.num_games, np.int32),
+            outcome={"won": scores},
+        )
+
+    def observe(self, seat: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """What the player of every game sees: facts int16 [N, 2] and their counts int16 [N]."""
+        return self.facts.copy(), self.fact_counts.copy()
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything needed to continue bit for bit: a copy."""

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.core import Observations
+from games.text import Phrasebook
 
 if TYPE_CHECKING:
     from marl.episodes import Episodes
@@ -38,6 +39,11 @@ class Policy(Protocol):
 
     version: int
     """Version of the weights that act (0 for players that do not learn)."""
+
+    @property
+    def phrasebook(self) -> Phrasebook | None:
+        """The sentences behind the ids that it reads; None if it reads any game's as they are."""
+        ...
 
     def act(
         self, observations: Observations, memory: NDArray[np.float32]

@@ -1,9 +1,9 @@
 """Sequences of one seat's own turns, packed without padding: what actors insert and replay stores.
 
 A *step* is one own turn: the facts that the seat observed, the choices that were legal, the index
-of the choice it took, and the team's reward from then until the seat's next turn. A *sequence* is
-the steps of one seat in one episode, or a stretch of them where an episode is longer than the
-replay's ``max_length``.
+of the choice it took, what the seat earned from then until its next turn, and how long that was. A
+*sequence* is the steps of one seat in one episode, or a stretch of them where an episode is longer
+than the replay's ``max_length``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ class Episodes:
         choice_counts: int16 [S], legal choices at each step, at least 1.
         choices: int16 [C], ids of the legal choices, step after step.
         actions: int16 [S], index of the choice taken among the step's choices.
-        rewards: float32 [S], team reward from this own turn to the next (or to the end).
-        terminal: bool [E], whether the game ended after the last step. Where it is false the
-            sequence was cut, and its last step serves only to bootstrap from.
+        rewards: float32 [S], what the seat earned from this own turn to its next (or to the end).
+        elapsed: int16 [S], the time from this own turn to the seat's next, in the game's unit.
+        terminal: bool [E], whether the seat's episode ended after the last step. Where it is false
+            the sequence was cut, and its last step serves only to bootstrap from.
+        fresh: bool [E], whether the first step is the seat's first of the episode.
         memory: float32 [E, M], recurrent memory before the first step (M may be 0: all zeros).
         setting: int16 [E], which of a run's settings the sequence was played in.
         version: int32 [E], weights version that chose the first action.
@@ -47,7 +49,9 @@ class Episodes:
     choices: NDArray[np.int16]
     actions: NDArray[np.int16]
     rewards: NDArray[np.float32]
+    elapsed: NDArray[np.int16]
     terminal: NDArray[np.bool_]
+    fresh: NDArray[np.bool_]
     memory: NDArray[np.float32]
     setting: NDArray[np.int16]
     version: NDArray[np.int32]
@@ -75,7 +79,9 @@ class Episodes:
             choices=self.choices[_span(self.choice_counts, steps.start, steps.stop)],
             actions=self.actions[steps],
             rewards=self.rewards[steps],
+            elapsed=self.elapsed[steps],
             terminal=self.terminal[first:last],
+            fresh=self.fresh[first:last],
             memory=self.memory[first:last],
             setting=self.setting[first:last],
             version=self.version[first:last],

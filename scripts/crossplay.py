@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from games.settings import complete
 from scripts.arguments import parse
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ COMMAND = "troupe crossplay"
 
 @dataclass(frozen=True)
 class Options:
-    """Lets agents play with each other, every pairing of them, at every number of players.
+    """Lets agents play with each other, every pairing of them, in every setting.
 
     Every cell is played in a file of its own: interrupted, the same command goes on where it was.
     The same agents, games and seed give the same files, byte for byte.
@@ -36,19 +37,18 @@ class Options:
     """Folders of runs, exported folders, shipped agents, or rule-based players (bot:NAME)."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for everything that comes of it."""
-    players: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PLAYERS [PLAYERS ...]")] = (
-        "2",
-        "3",
-        "4",
-        "5",
+    settings: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING [SETTING ...]")] = (
+        "hanabi",
     )
-    """Numbers of players, a matrix each: 2 3 4 5, or 2-5."""
+    """What is played, a matrix each: hanabi:2-5, hanabi:3@small."""
+    players: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PLAYERS [PLAYERS ...]")] = ("2-5",)
+    """Numbers of players of the games that are named without: 2 3 4 5, or 2-5."""
     games: int = 1000
-    """Games of every cell: one agent among others, at one number of players."""
+    """Games of every cell: one agent among others, in one setting."""
     seed: int = 1
     """Of the first game of every cell; the others count up from it."""
-    variant: Annotated[str, tyro.conf.arg(metavar="NAME")] = "full"
-    """Preset of the game's rules."""
+    variant: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Preset of the rules of the games that are named without options."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where networks run."""
 
@@ -63,16 +63,16 @@ def main(args: Sequence[str]) -> None:
     from rich.console import Console
 
     options = parse(Options, COMMAND, args)
-    players = _numbers(options.players)
+    settings = complete(options.settings, ",".join(options.players), options.variant)
     # They import torch: not for --help.
     from marl.crossplay.cells import Crossplay, CrossplayConfig, enter
     from marl.crossplay.report import PAGE_FILE, write
 
     names = tuple(name.rstrip("/") or name for name in options.agents)
-    config = CrossplayConfig(names, players, options.games, options.seed, variant=options.variant)
-    for number in players:  # what is wrong is said at once
-        config.make_game(number, 1, 0)
-    entrants = [enter(name, config, options.device) for name in names]
+    config = CrossplayConfig(names, settings, options.games, options.seed)
+    for setting in config.parsed():  # what is wrong is said at once
+        setting.batched(1)
+    entrants = [enter(name, options.device) for name in names]
     crossplay = Crossplay.open(config, entrants, options.out)
     console = Console(stderr=True)
     try:
@@ -84,13 +84,6 @@ def main(args: Sequence[str]) -> None:
     for matrix in write(crossplay):
         _show(matrix)
     print(f"page: {options.out / PAGE_FILE}   data and pictures: {options.out}")
-
-
-def _numbers(parts: Sequence[str]) -> tuple[int, ...]:
-    """Numbers of players, as in "2", "2-5" or "2,4", several of them."""
-    from marl.runs.config import TrainConfig
-
-    return tuple(sorted({n for part in parts for n in TrainConfig(players=part).settings()}))
 
 
 def _play(crossplay: Crossplay, console: Console) -> None:
@@ -132,7 +125,7 @@ def _play(crossplay: Crossplay, console: Console) -> None:
         bar = progress.add_task("", total=len(pending) * games)
         for i, cell in enumerate(pending):
             guest, hosts = (names[k] for k in (cell.guest, cell.hosts))
-            what = escape(f"{cell.players} players: {guest} with {hosts}")
+            what = escape(f"{cell.setting.name}: {guest} with {hosts}")
             progress.update(bar, description=what)
             crossplay.play(cell, lambda ended: progress.advance(bar, ended))
             now = time.monotonic()
@@ -145,37 +138,38 @@ def _play(crossplay: Crossplay, console: Console) -> None:
 
 
 def _show(matrix: Matrix) -> None:
-    """Prints the averages of one number of players."""
+    """Prints the averages of one setting."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from marl.acting.evaluate import RULES
-    from marl.crossplay.heatmap import labels
+    from marl.crossplay.heatmap import labels, outcome
 
-    table = Table(title=f"{matrix.players} players", title_justify="left")
+    rules = matrix.rules
+    table = Table(title=matrix.setting.name, title_justify="left")
     table.add_column("agent")
-    for heading in ("self-play", "with strangers"):
-        for rule in ("zero", "kept"):
+    for heading in ("self-play", "cross-play"):
+        for rule in rules:
             table.add_column(f"{heading} ({rule})", justify="right")
     for label, agent in zip(labels(matrix.names), matrix.agents, strict=True):
         if agent.unable is not None:
-            table.add_row(escape(label), "not able", "", "", "")
+            table.add_row(escape(label), "not able", *[""] * (2 * len(rules) - 1))
         else:
             averages = (agent.self_play, agent.strangers)
-            figures = (_figure(mean[rule] if mean else None) for mean in averages for rule in RULES)
+            figures = (_figure(mean[rule] if mean else None) for mean in averages for rule in rules)
             table.add_row(escape(label), *figures)
     if matrix.cross_play is not None and matrix.gap is not None:
         table.add_section()
         means = (matrix.self_play, matrix.cross_play)
-        table.add_row("mean", *(_figure(mean[rule]) for mean in means for rule in RULES))
-        gaps = [_figure(matrix.gap[rule]) for rule in RULES]
-        table.add_row("gap", "", "", *gaps)
+        table.add_row("mean", *(_figure(mean[rule]) for mean in means for rule in rules))
+        gaps = [_figure(matrix.gap[rule]) for rule in rules]
+        table.add_row("gap", *[""] * len(rules), *gaps)
     Console().print(table)
     for agent in matrix.agents:
         if agent.unable is not None:
             print(f"{agent.name} is not able: {agent.unable}")
-    print("zero: a lost game counts 0; kept: it keeps its points; ± half of the 95 % interval")
+    meanings = [outcome(rule) for rule in rules if outcome(rule) != rule]
+    print("; ".join([*meanings, "± half of the 95 % interval"]))
 
 
 def _figure(estimate: Estimate | None) -> str:

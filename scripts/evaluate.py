@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-import games
-from games.core import BatchedGame
+from games.settings import Setting, complete, parse_all, parse_numbers
 from scripts.arguments import parse
 from scripts.bench import machine, versions
 
 if TYPE_CHECKING:
     from marl.acting.evaluate import Evaluation
+    from marl.runs.config import TrainConfig
 
 COMMAND = "troupe evaluate"
 
@@ -25,18 +25,22 @@ COMMAND = "troupe evaluate"
 class Options:
     """Plays games greedily, every seat by the same agent, and reports the scores.
 
-    A lost game is scored in both ways that are in use: 0, and the points on the table.
+    A lost game of Hanabi is scored in both ways that are in use: 0, and the points on the table.
     """
 
     agent: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
     """Folder of a run, an exported folder, the name of a shipped agent, or a rule-based player
     (bot:smart and its like)."""
+    settings: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[SETTING ...]")
+    ] = ()
+    """What is played: hanabi:2-5, hanabi:3@small; without any, what it was made for."""
     players: Annotated[str | None, tyro.conf.arg(metavar="PLAYERS")] = None
     """Numbers of players: "2", "2-5" or "2,4"; without it, those that it was made for."""
     variant: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Preset of the game's rules. Without it, the one that it was trained for."""
     games: int = 1000
-    """Games to play, for every number of players."""
+    """Games to play in every setting."""
     seed: int = 1
     """Of the first game; the others count up from it."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -61,49 +65,43 @@ def main(args: Sequence[str]) -> None:
         raise ValueError(f"--seed cannot be negative, got {options.seed}")
     # They import torch: not for --help.
     from marl.acting.evaluate import evaluate, save_histogram, save_json
-    from marl.runs.roster import load
+    from marl.runs.roster import load, refusal
 
     member = load(options.agent, options.device)
-    config = replace(
-        member.config,
-        players=options.players or member.config.players,
-        variant=options.variant or member.config.variant,
-    )
-
-    def make_game(players: int, n: int, seed: int) -> BatchedGame:
-        return games.batched(config.game, n, seed, players=players, preset=config.variant)
-
-    # All settings are opened before the first is played: what is wrong is said at once.
-    for players in config.settings():
-        make_game(players, 1, 0)
-    found = []
-    for players in config.settings():
-        found.append(
-            evaluate(
-                member.policy,
-                lambda n, seed, players=players: make_game(players, n, seed),  # type: ignore[misc]
-                options.games,
-                options.seed,
-            )
-        )
+    settings = _settings(options, member.config)
+    for setting in settings:  # what is wrong is said before the first is played
+        if reason := member.restriction(setting) or refusal(member.policy, setting.batched(1)):
+            raise ValueError(f"{options.agent} cannot play {setting.name}: {reason}")
+    found = [evaluate(member.policy, setting, options.games, options.seed) for setting in settings]
     _show(options, found)
     if options.json is not None:
         about = {
             "agent": options.agent,
             "updates": member.updates,
-            "game": config.game,
-            "variant": config.variant,
             "command": shlex.join([*COMMAND.split(), *args]),
             "machine": machine(),
             "versions": versions(),
         }
         save_json(options.json, found, about)
     picture = options.png or _beside(options, member.folder)
-    title = f"{options.agent} on {config.game}" + (
-        "" if config.variant == "full" else f" ({config.variant})"
-    )
-    save_histogram(picture, found, title)
+    save_histogram(picture, found, options.agent)
     print(f"picture: {picture}" + (f"   data: {options.json}" if options.json else ""))
+
+
+def _settings(options: Options, trained: TrainConfig) -> tuple[Setting, ...]:
+    """What is to be played: what is named, or else what was trained, as the options change it."""
+    if options.settings:
+        return parse_all(complete(options.settings, options.players, options.variant))
+    found: dict[Setting, None] = {}
+    for setting in trained.settings():
+        chosen = dict(setting.options)
+        if options.variant is not None:
+            chosen["preset"] = options.variant
+        numbers: tuple[int, ...] = (setting.players,)
+        if options.players is not None:
+            numbers = parse_numbers(options.players, "--players")
+        found |= dict.fromkeys(Setting(setting.game, number, chosen) for number in numbers)
+    return tuple(found)
 
 
 def _beside(options: Options, folder: Path | None) -> Path:
@@ -121,27 +119,31 @@ def _show(options: Options, found: Sequence[Evaluation]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from marl.acting.evaluate import RULES
+    from marl.crossplay.heatmap import outcome
 
     table = Table(
         title=f"{options.agent}, {options.games} games, seed {options.seed}", title_justify="left"
     )
-    headings = (
-        "players",
-        *(f"score ({m})" for m in ("lost = 0", "points kept")),
-        "lost",
-        "turns",
-        "games/s",
-    )
-    for heading in headings:
+    names = dict.fromkeys(name for one in found for name in one.scoring)
+    for heading in ("setting", *(outcome(name) for name in names), "turns", "games/s"):
         table.add_column(heading, justify="right")
     for one in found:
         table.add_row(
-            str(one.players),
-            *(f"{one.mean(rule):.2f} ± {one.standard_error(rule):.2f}" for rule in RULES),
-            f"{one.lost_share:.1%}",
-            f"{one.turns.mean():.1f}",
+            one.setting.name,
+            *(_figure(one, name) for name in names),
+            f"{one.played.turns.mean():.1f}",
             f"{one.games_per_second:,.0f}",
         )
     Console().print(table)
-    print("± one standard error")
+    if options.games > 1:
+        print("± one standard error")
+
+
+def _figure(one: Evaluation, name: str) -> str:
+    """An outcome and its standard error; a share as per cent."""
+    if name not in one.scoring:
+        return ""
+    if name == "lost":
+        return f"{one.mean(name):.1%}"
+    error = one.standard_error(name)
+    return f"{one.mean(name):.2f}" + ("" if error is None else f" ± {error:.2f}")

@@ -169,7 +169,7 @@ class Session:
             self._save(self.file)
 
     def _observations(self) -> Observations:
-        from marl.acting.actor import observe
+        from marl.acting.table import observe
 
         return observe(self.batch)[np.arange(1)]
 
@@ -185,7 +185,7 @@ class Session:
         """Makes a move; whether the game is over."""
         self.moves.append(self.batch.phrasebook[int(self.batch.choices[0, choice])])
         step = self.batch.step(np.array([choice]))
-        return bool(step.terminated[0] or step.truncated[0])
+        return bool(step.over[0])
 
     def _ask(self) -> int | None:
         """The person's choice, None to leave."""
@@ -313,7 +313,7 @@ class Session:
         from scripts.tabletop import table
 
         *_, last = self._played().positions()
-        view = decode(self.batch.observe([self.seat])[0][0])
+        view = decode(self.batch.observe(self.seat)[0][0])
         self.console.print(table(view, self.names, "the end", last.hands[self.seat]))
         how = "the last life is spent: " if last.lost else ""
         points = f"{how}{last.score} of {self.config.max_score} points"

@@ -203,12 +203,6 @@ class _Pulse:
 
 def _question(member: Member) -> Tensors:
     """An observation of the agent's own game."""
-    import numpy as np
+    from marl.remote.policy import question
 
-    from marl.acting.actor import observe
-    from marl.remote.policy import one_of_each, request
-
-    config = member.config
-    game = one_of_each(config.game, config.settings()[:1], config.variant)[0]
-    memory = np.zeros((1, member.policy.memory_size), np.float32)
-    return {name: np.array(tensor) for name, tensor in request(observe(game), memory).items()}
+    return question(member.policy, member.config.settings()[0].batched(1))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-import games
+from games.settings import complete
 from marl.runs.config import TrainConfig
 from marl.runs.serial import load_config, train
 from scripts.arguments import parse
@@ -60,6 +60,10 @@ class _Session:
     """Options by name; options that are given beside it win."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network learns."""
+    players: Annotated[str | None, tyro.conf.arg(metavar="PLAYERS")] = None
+    """Numbers of players of the games that are named without: "2", "2-5" or "2,4"."""
+    variant: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Preset of the rules of the games that are named without options."""
     workers: int = 0
     """Processes that infer behind a pool; 0 for all in one process, with the same bits always."""
     actors: int = 1
@@ -91,8 +95,11 @@ class Train(TrainConfig, _Session):
     tensorboard --logdir RUN_DIR.
     """
 
-    game: Annotated[Literal[games.GAMES], tyro.conf.Positional] = "hanabi"  # type: ignore[valid-type]
-    """What to play."""
+    games: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[GAME ...]")] = (
+        "hanabi",
+    )
+    """What to learn, all at once and with one set of weights: hanabi, hanabi:2-5, hanabi:3@small
+    (a game, its numbers of players, and its options)."""
     imitate: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Who is imitated before self-play begins: anybody in the roster, such as bot:smart. Without a
     name, the agent learns by self-play from nothing."""
@@ -101,6 +108,8 @@ class Train(TrainConfig, _Session):
     shape. Without a name they are random."""
 
     def __post_init__(self) -> None:
+        names = complete(self.games, self.players, self.variant)
+        object.__setattr__(self, "games", names)
         TrainConfig.__post_init__(self)
         _Session.__post_init__(self)
 

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.core import Observations
+from games.hanabi.phrases import PHRASEBOOK
+from games.text import Phrasebook
 
 Kernel = Callable[..., int]
 """``kernel(facts, fact_counts, choices, choice_counts, memory, next_memory, found, *arguments)``
@@ -32,6 +34,7 @@ class Bot:
     """
 
     version = 0
+    phrasebook: Phrasebook | None = PHRASEBOOK
 
     def __init__(self, name: str, kernel: Kernel, *arguments: Any, memory_size: int = 0) -> None:
         self.name, self.memory_size = name, memory_size

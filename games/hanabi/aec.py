@@ -20,6 +20,7 @@ from pettingzoo import AECEnv
 from games.hanabi import phrases
 from games.hanabi.batched import HanabiBatched
 from games.hanabi.rules import configure
+from games.text import PAD
 
 Observation = dict[str, Any]
 
@@ -117,7 +118,7 @@ class HanabiEnv(AECEnv):
         """Points at the seat to act and lists what it may do."""
         batch = self._batch
         self.agent_selection = self.possible_agents[batch.seat[0]]
-        choices = batch.choices[0, : batch.choice_counts[0]].tolist()
+        choices = batch.choices[batch.choices != PAD].tolist()
         self._actions = [self._number[id] for id in choices]
         self.infos[self.agent_selection] = {"legal_actions": phrases.PHRASEBOOK.render(choices)}
         if self.render_mode == "human":
@@ -139,9 +140,9 @@ class HanabiEnv(AECEnv):
             )
         step = self._batch.step(np.array([self._actions.index(action)]))
         reward, over, cut = (
-            float(step.rewards[0]),
-            bool(step.terminated[0]),
-            bool(step.truncated[0]),
+            float(step.rewards[0, 0]),
+            bool(step.terminated[0, 0]),
+            bool(step.truncated[0, 0]),
         )
         self._cumulative_rewards[agent] = 0.0
         self.infos[agent] = {"legal_actions": []}
@@ -155,13 +156,13 @@ class HanabiEnv(AECEnv):
                 self.truncations[each] = cut
                 self.infos[each] = {
                     "legal_actions": [],
-                    "score": int(step.scores[0]),
-                    "lost": bool(step.lost[0]),
+                    "score": int(step.outcome["points"][0]),
+                    "lost": bool(step.outcome["lost"][0]),
                 }
 
     def _facts(self, agent: str) -> NDArray[np.int16]:
         """What an agent observes, ids padded with -1; a live row for the agent to act."""
-        if agent == self.possible_agents[self._batch.seat[0]]:
+        if self._seat[agent] in self._batch.due_seat:
             return self._batch.facts[0]
         return self._batch.observe(self._seat[agent])[0][0]
 

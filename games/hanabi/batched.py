@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,14 +24,17 @@ class HanabiBatched:
         config: the setting.
         num_games: N.
         seed: the k-th episode of game i has the seed ``seed + i + k * N``.
-        restart: whether finished games start again inside ``step``. Where they do not, they show
-            the final table, and no further move may be made until ``reset``.
+        restart: whether finished games start again inside ``step``. Where they do not, nobody in
+            them is due until ``reset``; such a batch is slower.
 
     Raises:
         ValueError: if ``num_games`` or ``seed`` is out of range.
     """
 
     phrasebook = phrases.PHRASEBOOK
+    scoring: tuple[str, ...] = ("score", "points", "lost")
+    """What a lost game is worth differs in the literature: nothing (score), or the points on the
+    table (points). lost is 1 where the game was lost."""
 
     def __init__(
         self, config: HanabiConfig, num_games: int, seed: int = 0, restart: bool = True
@@ -43,70 +47,119 @@ class HanabiBatched:
         self.num_games = num_games
         self.seed = seed
         self.num_players = config.players
+        self.roles = ("player",) * config.players
+        self.max_score: float | None = config.max_score
         self.max_facts = engine.max_facts(config)
         self.max_choices = config.num_moves
-        self.max_turns = config.max_turns
-        self.colours = COLOURS[: config.colours]
+        self.max_turns: int | None = config.max_turns
+        self.interchangeable = COLOURS[: config.colours]
         self.fact_phrases = phrases.fact_phrases(config)
         self.choice_phrases = np.sort(phrases.moves(config))
         self.label_phrases = phrases.labels(config)
         self._head = phrases.setting_facts(config)
-        self.facts = self._empty_facts()
-        self.fact_counts = np.zeros(num_games, np.int16)
-        self.choices = np.full((num_games, self.max_choices), PAD, np.int16)
-        self.choice_counts = np.zeros(num_games, np.int16)
-        self.seat = np.zeros(num_games, np.int8)
-        self.labels = np.full((num_games, config.hand), -1, np.int8)
         self._restart = restart
         self._tables = engine.make_tables(config)
         self._games = np.zeros(num_games, engine.GAME)
-        self._rows = engine.Rows(
-            self.facts,
-            self.fact_counts,
-            self.choices,
-            self.choice_counts,
-            self.seat,
-            self.labels,
-        )
         self.reset()
+
+    @property
+    def seat(self) -> NDArray[np.int8]:
+        """Whose turn it is in every game, or would be: int8 [N]."""
+        seats: NDArray[np.int8] = self._games["seat"]
+        return seats
 
     def _empty_facts(self) -> NDArray[np.int16]:
         rows = np.full((self.num_games, self.max_facts), PAD, np.int16)
         rows[:, : len(self._head)] = self._head
         return rows
 
+    def _show(self, rows: engine.Rows, due: NDArray[np.int32]) -> None:
+        """Makes some rows, of the games that are due, what this batch shows."""
+        self._rows, self.due_game = rows, due
+        self.facts, self.fact_counts, self.choices, self.choice_counts = rows[:4]
+        self.due_seat, self.labels = rows[4:]
+
+    def _show_all(self) -> engine.Rows:
+        """Fresh rows for every game."""
+        n = self.num_games
+        rows = engine.Rows(
+            facts=self._empty_facts(),
+            fact_counts=np.zeros(n, np.int16),
+            choices=np.full((n, self.max_choices), PAD, np.int16),
+            choice_counts=np.zeros(n, np.int16),
+            seat=np.zeros(n, np.int8),
+            labels=np.full((n, self.config.hand), -1, np.int8),
+        )
+        self._show(rows, np.arange(n, dtype=np.int32))
+        return rows
+
+    def _show_due(self) -> None:
+        """Leaves the games that are over out of the rows."""
+        left = self.choice_counts > 0
+        if not left.all():
+            rows = engine.Rows._make(array[left] for array in self._rows)
+            self._show(rows, self.due_game[left])
+
     def step(self, move_index: ArrayLike) -> Step:
-        """Makes one move in every game.
+        """Makes one move in every game that is not over.
 
         Args:
-            move_index: integers [N], each an index into the game's row of ``choices``.
+            move_index: integers [R], each an index into the due row's ``choices``.
 
         Raises:
             ValueError: if the shape or type is wrong, or an index names no choice; no game has
                 moved then.
         """
         moves = np.asarray(move_index)
-        if moves.shape != (self.num_games,) or moves.dtype.kind not in "iu":
+        due = len(self.due_game)
+        if moves.shape != (due,) or moves.dtype.kind not in "iu":
             raise ValueError(
-                f"move_index must be {self.num_games} integers, got shape {moves.shape} of "
-                f"{moves.dtype}"
+                f"move_index must be {due} integers, got shape {moves.shape} of {moves.dtype}"
             )
-        n = self.num_games
         result = engine.Result(
-            rewards=np.empty(n, np.float32),
-            terminated=np.empty(n, np.bool_),
-            truncated=np.empty(n, np.bool_),
-            scores=np.empty(n, np.float32),
-            lost=np.empty(n, np.bool_),
+            rewards=np.empty(due, np.float32),
+            terminated=np.empty(due, np.bool_),
+            truncated=np.empty(due, np.bool_),
+            scores=np.empty(due, np.float32),
+            lost=np.empty(due, np.bool_),
         )
         moves = np.ascontiguousarray(moves, np.int64)
-        wrong = engine.advance(self._games, self._tables, moves, self._restart, self._rows, result)
+        playing = self._games if self._restart else self._games[self.due_game]
+        wrong = engine.advance(playing, self._tables, moves, self._restart, self._rows, result)
         if wrong >= 0:
             raise ValueError(
-                f"move_index[{wrong}] is {moves[wrong]}, but game {wrong} has "
+                f"move_index[{wrong}] is {moves[wrong]}, but game {self.due_game[wrong]} has "
                 f"{self.choice_counts[wrong]} choices"
             )
-        return Step(*result)
+        rewards, terminated, truncated, points, losses = result
+        # A round has gone by when the turn comes back to the first seat.
+        elapsed = (self.due_seat == 0).astype(np.int32)
+        if not self._restart:
+            self._games[self.due_game] = playing
+            rewards, terminated, truncated, elapsed = (
+                self._among_all(values) for values in (rewards, terminated, truncated, elapsed)
+            )
+            points, losses = self._games["score"].astype(np.float32), self._games["lives"] == 0
+            self._show_due()
+        lost = losses.astype(np.float32)
+        return Step(
+            rewards=self._every_seat(rewards),
+            terminated=self._every_seat(terminated),
+            truncated=self._every_seat(truncated),
+            over=terminated | truncated,
+            elapsed=elapsed,
+            outcome={"score": points * (1 - lost), "points": points, "lost": lost},
+        )
+
+    def _every_seat(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A view of values [N] as those of every seat: [N, P]."""
+        return np.broadcast_to(values[:, None], (self.num_games, self.num_players))
+
+    def _among_all(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of the due games among zeros for the others: [N]."""
+        every = np.zeros(self.num_games, values.dtype)
+        every[self.due_game] = values
+        return every
 
     def reset(
         self, seeds: NDArray[np.uint64] | None = None, decks: Sequence[Deck] | None = None
@@ -133,7 +186,7 @@ class HanabiBatched:
                 raise ValueError(f"decks must be {self.num_games}, one a game, got {len(decks)}")
             for game, deck in enumerate(decks):
                 self._games["deck"][game, : self.config.deck_size] = self._identities(deck)
-        engine.deal(self._games, self._tables, first, decks is not None, self._rows)
+        engine.deal(self._games, self._tables, first, decks is not None, self._show_all())
 
     def _identities(self, deck: Deck) -> NDArray[np.int8]:
         cards = np.asarray(deck, np.int64)
@@ -151,29 +204,28 @@ class HanabiBatched:
             )
         return identities.astype(np.int8)
 
-    def observe(self, viewers: ArrayLike) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """What one seat of every game observes, whether or not it is to act.
-
-        Args:
-            viewers: integers [N], absolute seats.
+    def observe(self, seat: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """What one seat of every game knows now, whether or not it is due.
 
         Returns:
             facts int16 [N, max_facts] and their counts int16 [N], both the caller's own.
 
         Raises:
-            ValueError: if a seat does not exist.
+            ValueError: if the seat does not exist.
         """
-        seats = np.ascontiguousarray(np.broadcast_to(viewers, self.num_games), np.int64)
-        if seats.min() < 0 or seats.max() >= self.num_players:
-            raise ValueError(f"viewers must be seats from 0 to {self.num_players - 1}")
+        if not 0 <= seat < self.num_players:
+            raise ValueError(f"seat must be from 0 to {self.num_players - 1}, got {seat}")
+        viewers = np.full(self.num_games, seat, np.int64)
         facts, counts = self._empty_facts(), np.zeros(self.num_games, np.int16)
-        engine.observe(self._games, self._tables, seats, facts, counts)
+        engine.observe(self._games, self._tables, viewers, facts, counts)
         return facts, counts
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything needed to continue bit for bit: one array of GAME a field, copied."""
-        names = self._games.dtype.names or ()
-        return {name: self._games[name].copy() for name in names}
+        arrays = {name: self._games[name].copy() for name in self._games.dtype.names or ()}
+        if not self._restart:
+            arrays["over"] = ~np.isin(np.arange(self.num_games), self.due_game)
+        return arrays
 
     def load_state(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Continues from what ``state`` returned.
@@ -182,7 +234,8 @@ class HanabiBatched:
             ValueError: if the arrays are not those of as many games of this engine.
         """
         names = self._games.dtype.names or ()
-        if set(arrays) != set(names):
+        expected = set(names) if self._restart else {*names, "over"}
+        if set(arrays) != expected:
             raise ValueError(f"state must hold {', '.join(names)}; got {', '.join(arrays)}")
         for name in names:
             mine, other = self._games[name], arrays[name]
@@ -193,4 +246,7 @@ class HanabiBatched:
                 )
         for name in names:
             self._games[name] = arrays[name]
-        engine.show(self._games, self._tables, self._rows)
+        engine.show(self._games, self._tables, self._show_all())
+        if not self._restart:
+            self.choice_counts[arrays["over"]] = 0
+            self._show_due()

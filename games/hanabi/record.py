@@ -132,16 +132,16 @@ class GameRecord:
 
     def _make(self, table: HanabiBatched, turn: int, move: str) -> tuple[int, bool, bool]:
         """Makes a move: points on the table, whether lost, whether over."""
-        legal = table.phrasebook.render(table.choices[0])
+        legal = table.phrasebook.render(table.choices.ravel())
         if move not in legal:
             why = "the game is over" if not legal else f"legal are {'; '.join(legal)}"
             raise ValueError(f"move {turn + 1}, {move!r}, cannot be made: {why}")
         step = table.step(np.array([legal.index(move)]))
-        over = bool(step.terminated[0] or step.truncated[0])
-        return int(step.scores[0]), bool(step.lost[0]), over
+        points, lost = step.outcome["points"][0], step.outcome["lost"][0]
+        return int(points), bool(lost), bool(step.over[0])
 
     def _view(self, table: HanabiBatched, seat: int) -> View:
-        return decode.decode(table.observe([seat])[0][0])
+        return decode.decode(table.observe(seat)[0][0])
 
     def _hands(self, table: HanabiBatched) -> tuple[tuple[Card, ...], ...]:
         """Every hand, as the seat before its owner sees it."""

@@ -1,20 +1,21 @@
 """The actor: plays a batch of games with a policy and hands over what every seat went through.
 
-An agent observes on its own turns, so a seat's sequence has one step for each of its turns, and
-the reward of a step is all that the team earned until the seat's next turn (or the end).
+An agent observes when it is due, so a seat's sequence has one step for each of its own turns, and
+the reward of a step is all that the seat earned until its next turn (or the end).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.core import Observations
 from games.core import BatchedGame
+from games.text import Phrasebook
 from marl.acting import tracks
+from marl.acting.table import Table
 from marl.core import Policy
 from marl.episodes import Episodes
 
@@ -42,17 +43,17 @@ def temperature_spectrum(
     return (highest * falling).astype(np.float32)
 
 
-def observe(game: BatchedGame) -> Observations:
-    """What the seats to act observe, as live views."""
-    return Observations(game.facts, game.fact_counts, game.choices, game.choice_counts)
+Seating = Callable[[np.random.Generator, int], NDArray[np.int64]]
+"""Draws who holds the seats of n games that begin: int64 [n, P], 0 for the policy that learns and
+k for the k-th partner."""
 
 
 class Actor:
-    """Plays a batch of games, exploring, and inserts the sequences of every finished one.
+    """Plays a batch of games, exploring, and inserts the sequences of every seat that has ended.
 
     Args:
         game: the batch.
-        policy: who plays every seat.
+        policy: who plays, and whose sequences are inserted.
         insert: takes the sequences that ended with a step, once for each such step.
         epsilons: float64 [num_games], exploration rate of each game.
         seed: of the exploration.
@@ -66,6 +67,9 @@ class Actor:
             it is 0, or not given, only the best is.
         teaching: whether the policy is a teacher: what it chooses is kept beside what was done, and
             its memory, which means nothing to others, is not.
+        partners: who may hold other seats; they do not explore, and nothing of theirs is inserted.
+        seating: who holds which seat; needed where there are partners.
+        book: the phrasebook whose ids are recorded; None for the game's own.
 
     Raises:
         ValueError: if cut sequences would overlap by half or more.
@@ -84,6 +88,9 @@ class Actor:
         label_size: int = 0,
         temperatures: NDArray[np.float32] | None = None,
         teaching: bool = False,
+        partners: Sequence[Policy] = (),
+        seating: Seating | None = None,
+        book: Phrasebook | None = None,
     ) -> None:
         if max_length < 2 * overlap + 2:
             raise ValueError(
@@ -92,14 +99,15 @@ class Actor:
             )
         self.game, self.policy, self.insert = game, policy, insert
         self.epsilons, self.setting, self.overlap = epsilons, setting, overlap
-        self.temperatures, self.teaching = temperatures, teaching
+        self.temperatures, self.teaching, self.seating = temperatures, teaching, seating
         self.rng = np.random.default_rng(seed)
         self.env_steps = 0
         self.episodes = 0
-        self.memory = np.zeros((game.num_games, game.num_players, policy.memory_size), np.float32)
+        drawn = None if seating is None else seating(self.rng, game.num_games)
+        self.table = Table(game, [policy, *partners], drawn, book)
         self.tracks = tracks.allocate(
             game.num_games * game.num_players,
-            steps=min(game.max_turns, max_length),
+            steps=min(game.max_turns or max_length, max_length),
             max_facts=game.max_facts,
             max_choices=game.max_choices,
             labels=label_size,
@@ -107,55 +115,56 @@ class Actor:
         )
 
     def step(self) -> None:
-        """Makes one move in every game."""
-        game, games = self.game, np.arange(self.game.num_games)
-        seat = game.seat.astype(np.int64)
-        before = self.memory[games, seat]
-        greedy, values, after = self.policy.act(observe(game), before)
-        best = greedy
+        """Makes the choices of all due seats."""
+        game, turn = self.game, self.table.choose()
+        due = len(turn.rows)
+        best = turn.choices
         if self.temperatures is not None:
             # The largest of values plus Gumbel noise is a draw from their softmax.
-            noise = self.rng.gumbel(size=values.shape).astype(np.float32)
-            best = (values + self.temperatures[:, None] * noise).argmax(1)
-        explore = self.rng.random(len(games)) < self.epsilons
-        anything = (self.rng.random(len(games)) * game.choice_counts).astype(np.int64)
+            noise = self.rng.gumbel(size=turn.values.shape).astype(np.float32)
+            best = (turn.values + self.temperatures[game.due_game, None] * noise).argmax(1)
+        explore = self.rng.random(due) < self.epsilons[game.due_game]
+        anything = (self.rng.random(due) * game.choice_counts).astype(np.int64)
         action = np.where(explore, anything, best)
-        rows = games * game.num_players + seat
+        mine: Any = slice(None)
+        if self.seating is not None:
+            mine = turn.holders == 0
+            action = np.where(mine, action, turn.choices)
+        rows, greedy, seen = turn.rows[mine], turn.choices[mine], turn.observations[mine]
         cut = tracks.full(self.tracks, rows)
         self._hand_over(cut, terminal=False)
         tracks.keep_overlap(self.tracks, cut, self.overlap)
         tracks.record(
             self.tracks,
             rows,
-            game.facts,
-            game.fact_counts,
-            game.choices,
-            game.choice_counts,
-            action,
-            greedy if self.teaching else np.full(len(games), -1),
-            game.labels,
-            before[:, :0].copy() if self.teaching else before,
+            seen.facts,
+            seen.fact_counts,
+            seen.choices,
+            seen.choice_counts,
+            action[mine],
+            greedy if self.teaching else np.full(len(rows), -1),
+            game.labels[mine],
+            turn.before[mine, :0].copy() if self.teaching else turn.before[mine],
             self.policy.version,
             self.overlap,
         )
-        self.memory[games, seat] = after
-        outcome = game.step(action)
-        tracks.reward(self.tracks, outcome.rewards)
-        self.env_steps += len(games)
-        for ended, terminal in ((outcome.terminated, True), (outcome.truncated, False)):
+        self.env_steps += due
+        step = self.table.step(action)
+        tracks.reward(self.tracks, step.rewards, step.elapsed)
+        for ended, terminal in ((step.terminated, True), (step.truncated, False)):
             finished = np.flatnonzero(ended)
             if len(finished):
-                self.episodes += len(finished)
-                seats = np.arange(game.num_players)
-                self._hand_over((finished[:, None] * game.num_players + seats).ravel(), terminal)
-                self.tracks.length.reshape(game.num_games, -1)[finished] = 0
-                self.memory[finished] = 0
+                self._hand_over(finished, terminal)
+                tracks.clear(self.tracks, finished)
+        over = np.flatnonzero(step.over)
+        self.episodes += len(over)
+        if self.seating is not None and len(over):
+            self.table.seating[over] = self.seating(self.rng, len(over))
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, as arrays and plain values."""
         return {
-            "game": self.game.state(),
-            "memory": self.memory,
+            "table": self.table.state(),
             "tracks": tracks.state(self.tracks),
             "rng": self.rng.bit_generator.state,
             "env_steps": self.env_steps,
@@ -164,8 +173,7 @@ class Actor:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continues from a ``state()``, bit for bit."""
-        self.game.load_state(state["game"])
-        self.memory[:] = state["memory"]
+        self.table.load_state(state["table"])
         tracks.load_state(self.tracks, state["tracks"])
         self.rng.bit_generator.state = state["rng"]
         self.env_steps, self.episodes = state["env_steps"], state["episodes"]

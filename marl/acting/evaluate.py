@@ -1,11 +1,9 @@
 """Evaluation: greedy play of many games at once, each game counted exactly once.
 
-Only the first episode of every game of a batch counts. Counting whatever ends within a number of
-steps would favour short games, and in Hanabi short games are the lost ones.
-
-A lost game (in Hanabi: the third strike) is scored in two ways in the literature, and both are
-reported: *zero*, where it is worth nothing (Bard et al., the Hanabi learning environment), and
-*kept*, where the points on the table stay (most rule-based players).
+What a game comes to has one or several names (``BatchedGame.scoring``), of which the first is the
+headline. A lost game of Hanabi is scored in two ways in the literature, and both are reported: as
+*score*, where it is worth nothing (Bard et al., the Hanabi learning environment), and as *points*,
+where the points on the table stay (most rule-based players).
 """
 
 from __future__ import annotations
@@ -20,15 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.core import BatchedGame
-from marl.acting.actor import observe
+from games.settings import Setting
+from marl.acting.table import Played, play
 from marl.core import Policy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RULES = ("zero", "kept")
-"""What a lost game is worth: nothing, or the points on the table."""
+_MOST_VALUES = 200  # distinct scores that a distribution lists
 
 
 @dataclass(frozen=True)
@@ -36,51 +33,48 @@ class Evaluation:
     """What N games of one setting came to.
 
     Attributes:
-        players: seats in each game.
+        setting: what was played.
         seed: game i was played with the seed ``seed + i``.
-        points: float32 [N], points on the table when the game ended.
-        lost: bool [N], whether the game was lost.
-        truncated: bool [N], whether a turn limit cut the game off.
-        turns: int32 [N], moves of all seats together.
+        scoring: names of the outcomes, the headline first.
+        max_score: the most that the headline can come to, None where nobody knows.
+        played: the games.
         seconds: wall-clock time of playing them all.
     """
 
-    players: int
+    setting: Setting
     seed: int
-    points: NDArray[np.float32]
-    lost: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    turns: NDArray[np.int32]
+    scoring: tuple[str, ...]
+    max_score: float | None
+    played: Played
     seconds: float
 
     def __len__(self) -> int:
         """Number of games, N."""
-        return len(self.points)
+        return len(self.played.turns)
 
-    def scores(self, rule: str = "zero") -> NDArray[np.float32]:
-        """float32 [N], the scores under one of ``RULES``.
+    def outcome(self, name: str | None = None) -> NDArray[np.float32]:
+        """float32 [N], what the games came to under one name; None for the headline.
 
         Raises:
-            ValueError: if there is no such rule.
+            ValueError: if the game has no such outcome.
         """
-        if rule not in RULES:
-            raise ValueError(f"there is no scoring rule {rule!r}: choose from {', '.join(RULES)}")
-        return np.where(self.lost, np.float32(0), self.points) if rule == "zero" else self.points
+        name = name or self.scoring[0]
+        if name not in self.scoring:
+            raise ValueError(
+                f"{self.setting.game} has no outcome {name!r}: choose from "
+                f"{', '.join(self.scoring)}"
+            )
+        return self.played.outcome[name]
 
-    def mean(self, rule: str = "zero") -> float:
-        """Mean score."""
-        return float(self.scores(rule).mean(dtype=np.float64))
+    def mean(self, name: str | None = None) -> float:
+        """Mean of an outcome; None for the headline."""
+        return float(self.outcome(name).mean(dtype=np.float64))
 
-    def standard_error(self, rule: str = "zero") -> float:
-        """Standard error of the mean score; NaN for a single game."""
+    def standard_error(self, name: str | None = None) -> float | None:
+        """Standard error of the mean; None for a single game, which has no spread."""
         if len(self) < 2:
-            return float("nan")
-        return float(self.scores(rule).std(dtype=np.float64, ddof=1) / len(self) ** 0.5)
-
-    @property
-    def lost_share(self) -> float:
-        """Share of the games that were lost."""
-        return float(self.lost.mean())
+            return None
+        return float(self.outcome(name).std(dtype=np.float64, ddof=1) / len(self) ** 0.5)
 
     @property
     def games_per_second(self) -> float:
@@ -88,24 +82,24 @@ class Evaluation:
         return len(self) / self.seconds
 
     def summary(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON: {"zero": {"mean": ..., ...}, "kept": ..., ...}."""
-        rules = {
-            rule: {
-                "mean": self.mean(rule),
-                "standard_error": None if len(self) < 2 else self.standard_error(rule),
-                "median": float(np.median(self.scores(rule))),
-                "distribution": _distribution(self.scores(rule)),
-            }
-            for rule in RULES
-        }
+        """Everything as plain values, for JSON."""
         return {
-            "players": self.players,
+            "setting": self.setting.name,
             "games": len(self),
             "seed": self.seed,
-            **rules,
-            "lost_share": self.lost_share,
-            "truncated_share": float(self.truncated.mean()),
-            "turns_mean": float(self.turns.mean()),
+            "headline": self.scoring[0],
+            "outcomes": {
+                name: {
+                    "mean": self.mean(name),
+                    "standard_error": self.standard_error(name),
+                    "median": float(np.median(self.outcome(name))),
+                    "distribution": _distribution(self.outcome(name)),
+                }
+                for name in self.scoring
+            },
+            "returns_mean": self.played.returns.mean(axis=0, dtype=np.float64).tolist(),
+            "truncated_share": float(self.played.truncated.mean()),
+            "turns_mean": float(self.played.turns.mean()),
             "seconds": round(self.seconds, 3),
             "games_per_second": round(self.games_per_second, 2),
         }
@@ -113,11 +107,12 @@ class Evaluation:
 
 def evaluate(
     policy: Policy,
-    make_game: Callable[[int, int], BatchedGame],
+    setting: Setting,
     games: int,
     seed: int,
     *,
     at_once: int = 1024,
+    on_end: Callable[[int], None] = lambda games: None,
 ) -> Evaluation:
     """Plays ``games`` games greedily, every seat by the same policy with a memory of its own.
 
@@ -125,11 +120,11 @@ def evaluate(
 
     Args:
         policy: who plays.
-        make_game: ``make_game(n, seed)`` makes a batch of n games, the i-th of them with the seed
-            ``seed + i``.
+        setting: what is played.
         games: how many to play, N.
         seed: of the first game; the others count up from it.
         at_once: games in a batch.
+        on_end: told how many games have ended, at every step that ends any.
 
     Raises:
         ValueError: if ``games`` or ``at_once`` is below 1, or ``seed`` is negative.
@@ -140,40 +135,19 @@ def evaluate(
     if seed < 0:
         raise ValueError(f"the seed of an evaluation cannot be negative, got {seed}")
     start = time.perf_counter()
-    batches = [
-        _play(policy, make_game(min(at_once, games - first), seed + first))
-        for first in range(0, games, at_once)
-    ]
+    parts = []
+    for first in range(0, games, at_once):
+        game = setting.batched(min(at_once, games - first), seed + first)
+        parts.append(play(game, [policy], on_end=on_end))
     seconds = time.perf_counter() - start
-    points, lost, truncated, turns = (
-        np.concatenate(arrays) for arrays in zip(*(b[1:] for b in batches), strict=True)
+    played = Played(
+        {name: np.concatenate([part.outcome[name] for part in parts]) for name in game.scoring},
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("returns", "truncated", "turns")
+        ),
     )
-    return Evaluation(batches[0][0], seed, points, lost, truncated, turns, seconds)
-
-
-def _play(
-    policy: Policy, game: BatchedGame
-) -> tuple[int, NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Plays the first episode of every game: players, points, lost, truncated, turns."""
-    n = game.num_games
-    points, lost = np.zeros(n, np.float32), np.zeros(n, np.bool_)
-    truncated, turns = np.zeros(n, np.bool_), np.zeros(n, np.int32)
-    memory = np.zeros((n, game.num_players, policy.memory_size), np.float32)
-    move = np.zeros(n, np.int64)
-    playing = np.arange(n)
-    while len(playing):
-        observations = observe(game)[playing]
-        seat = game.seat[playing]
-        # Games that are over play on (their first choice, which is always legal) uncounted.
-        move[:] = 0
-        move[playing], _, memory[playing, seat] = policy.act(observations, memory[playing, seat])
-        step = game.step(move)
-        turns[playing] += 1
-        over = playing[(step.terminated | step.truncated)[playing]]
-        points[over], lost[over] = step.scores[over], step.lost[over]
-        truncated[over] = step.truncated[over] & ~step.terminated[over]
-        playing = playing[~(step.terminated | step.truncated)[playing]]
-    return game.num_players, points, lost, truncated, turns
+    return Evaluation(setting, seed, game.scoring, game.max_score, played, seconds)
 
 
 def report(evaluations: Sequence[Evaluation], about: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,16 +161,13 @@ def save_json(path: Path, evaluations: Sequence[Evaluation], about: Mapping[str,
     path.write_text(json.dumps(report(evaluations, about), indent=2) + "\n", encoding="utf-8")
 
 
-def save_histogram(
-    path: Path, evaluations: Sequence[Evaluation], title: str, max_score: float | None = None
-) -> None:
+def save_histogram(path: Path, evaluations: Sequence[Evaluation], title: str) -> None:
     """Draws the distribution of scores as a PNG, one panel a setting.
 
     Args:
         path: of the file; its folder is made.
         evaluations: the settings, from top to bottom.
         title: who played what.
-        max_score: the score of a perfect game, where there is one; ends the axis.
 
     Raises:
         ValueError: if there is no evaluation.
@@ -208,14 +179,14 @@ def save_histogram(
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    top = max_score if max_score is not None else max(float(e.points.max()) for e in evaluations)
-    height = 0.9 + 2.6 * len(evaluations)
     figure, axes = plt.subplots(
-        len(evaluations), figsize=(8, height), sharex=True, squeeze=False, layout="constrained"
+        len(evaluations),
+        figsize=(8, 0.9 + 2.8 * len(evaluations)),
+        squeeze=False,
+        layout="constrained",
     )
     for panel, evaluation in zip(axes[:, 0], evaluations, strict=True):
-        _draw(panel, evaluation, top)
-    axes[-1, 0].set_xlabel("points when the game ended")
+        _draw(panel, evaluation)
     figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
@@ -226,43 +197,58 @@ def save_histogram(
 _WON, _LOST, _INK, _FAINT = "#2a6f97", "#f4a259", "#222222", "#d9d9d9"
 
 
-def _draw(panel: Axes, evaluation: Evaluation, top: float) -> None:
-    """One setting: games by points, the lost ones on top of the others, and both means."""
-    bottom = min(0, int(np.floor(evaluation.points.min())))
-    edges = [score - 0.5 for score in range(bottom, int(np.floor(top)) + 2)]
-    won, lost = (evaluation.points[where] for where in (~evaluation.lost, evaluation.lost))
+def _draw(panel: Axes, evaluation: Evaluation) -> None:
+    """One setting: how often which score came up, and the means."""
+    headline = evaluation.scoring[0]
+    losable = {"points", "lost"} <= set(evaluation.scoring)
+    # Lost games are shown with what was on the table, and told apart by their colour.
+    points = evaluation.outcome("points" if losable else headline)
+    lost = evaluation.outcome("lost") > 0 if losable else np.zeros(len(points), bool)
+    shown = {"points": ":", headline: "-"} if losable else {headline: "-"}
     panel.hist(
-        [won, lost],
-        bins=edges,
-        stacked=True,
-        color=[_WON, _LOST],
+        [points[~lost], points[lost]] if losable else points,
+        bins=_edges(points, evaluation.max_score),
+        stacked=losable,
+        color=[_WON, _LOST] if losable else _WON,
         rwidth=0.86,
-        label=[f"played to the end ({len(won)})", f"lost by strikes ({len(lost)})"],
+        label=[f"played to the end ({(~lost).sum()})", f"lost ({lost.sum()})"] if losable else None,
     )
-    for rule, style in (("zero", "-"), ("kept", ":")):
-        meaning = "a lost game counts 0" if rule == "zero" else "a lost game keeps its points"
-        error = "" if len(evaluation) < 2 else f" ± {evaluation.standard_error(rule):.2f}"
+    for name, style in reversed(shown.items()):
+        mean, error = evaluation.mean(name), evaluation.standard_error(name)
+        spread = "" if error is None else f" ± {error:.2f}"
+        meaning = {"points": ", a lost game keeps its points", headline: ", a lost game counts 0"}
         panel.axvline(
-            evaluation.mean(rule),
+            mean,
             color=_INK,
             linestyle=style,
             linewidth=1.4,
-            label=f"mean {evaluation.mean(rule):.2f}{error}, {meaning}",
+            label=f"mean {mean:.2f}{spread}{meaning[name] if losable else ''}",
         )
     panel.set_title(
-        f"{evaluation.players} players, {len(evaluation)} games (± one standard error)",
+        f"{evaluation.setting.name}, {len(evaluation)} games (± one standard error)",
         fontsize=10,
         loc="left",
     )
+    panel.set_xlabel(f"{'points' if losable else headline} when the game ended", fontsize=9)
     panel.set_ylabel("games")
-    panel.set_xlim(edges[0], edges[-1])
     panel.yaxis.grid(True, color=_FAINT, linewidth=0.7)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(fontsize=8, frameon=False, loc="best")
 
 
-def _distribution(scores: NDArray[np.float32]) -> dict[str, int]:
-    """How many games came to each score, in ascending order."""
-    values, counts = np.unique(scores, return_counts=True)
-    return {f"{value:g}": int(n) for value, n in zip(values, counts, strict=True)}
+def _edges(values: NDArray[np.float32], most: float | None) -> Any:
+    """Bins of a histogram: one a point where all scores are whole, and not too many."""
+    low = min(0.0, float(values.min()))
+    high = max(float(values.max()), most or 0.0)
+    if (values == np.round(values)).all() and high - low <= 100:
+        return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
+    return 40
+
+
+def _distribution(values: NDArray[np.float32]) -> dict[str, int] | None:
+    """How many games came to each score, in ascending order; None where scores are continuous."""
+    found, counts = np.unique(values, return_counts=True)
+    if len(found) > _MOST_VALUES:
+        return None
+    return {f"{value:g}": int(n) for value, n in zip(found, counts, strict=True)}

@@ -21,6 +21,7 @@ class Tracks(NamedTuple):
     """K tracks of up to T steps; the fields are those of ``Episodes``, before packing."""
 
     length: NDArray[np.int32]  # [K]
+    fresh: NDArray[np.bool_]  # [K], whether the first step is the first of an episode
     fact_counts: NDArray[np.int16]  # [K, T]
     facts: NDArray[np.int16]  # [K, T * max_facts], step after step without padding
     facts_used: NDArray[np.int32]  # [K]
@@ -30,6 +31,7 @@ class Tracks(NamedTuple):
     actions: NDArray[np.int16]  # [K, T]
     taught: NDArray[np.int16]  # [K, T]
     rewards: NDArray[np.float32]  # [K, T]
+    elapsed: NDArray[np.int16]  # [K, T]
     labels: NDArray[np.int8]  # [K, T, labels]
     version: NDArray[np.int32]  # [K], weights that chose the first action
     start: NDArray[np.float32]  # [K, M], memory before the first step
@@ -49,6 +51,7 @@ def allocate(
     """Empty tracks."""
     return Tracks(
         length=np.zeros(count, np.int32),
+        fresh=np.ones(count, np.bool_),
         fact_counts=np.zeros((count, steps), np.int16),
         facts=np.zeros((count, steps * max_facts), np.int16),
         facts_used=np.zeros(count, np.int32),
@@ -58,6 +61,7 @@ def allocate(
         actions=np.zeros((count, steps), np.int16),
         taught=np.zeros((count, steps), np.int16),
         rewards=np.zeros((count, steps), np.float32),
+        elapsed=np.zeros((count, steps), np.int16),
         labels=np.zeros((count, steps, labels), np.int8),
         version=np.zeros(count, np.int32),
         start=np.zeros((count, memory), np.float32),
@@ -86,46 +90,56 @@ def record(
     version,
     overlap,
 ):
-    """Appends one step to each of ``rows``: game g's seat to act writes into track rows[g]."""
+    """Appends one step to each of ``rows``: due row r writes into track rows[r]."""
     steps = tracks.actions.shape[1]
-    for g in range(len(rows)):
-        k = rows[g]
+    for r in range(len(rows)):
+        k = rows[r]
         j = tracks.length[k]
         if j == 0:
-            tracks.start[k] = memory[g]
+            tracks.start[k] = memory[r]
             tracks.version[k] = version
             tracks.facts_used[k] = 0
             tracks.choices_used[k] = 0
         if j == steps - 1 - overlap:
-            tracks.restart[k] = memory[g]
+            tracks.restart[k] = memory[r]
             tracks.restart_version[k] = version
-        n = fact_counts[g]
+        n = fact_counts[r]
         at = tracks.facts_used[k]
-        tracks.facts[k, at : at + n] = facts[g, :n]
+        tracks.facts[k, at : at + n] = facts[r, :n]
         tracks.facts_used[k] = at + n
         tracks.fact_counts[k, j] = n
-        n = choice_counts[g]
+        n = choice_counts[r]
         at = tracks.choices_used[k]
-        tracks.choices[k, at : at + n] = choices[g, :n]
+        tracks.choices[k, at : at + n] = choices[r, :n]
         tracks.choices_used[k] = at + n
         tracks.choice_counts[k, j] = n
-        tracks.actions[k, j] = actions[g]
-        tracks.taught[k, j] = taught[g]
+        tracks.actions[k, j] = actions[r]
+        tracks.taught[k, j] = taught[r]
         tracks.rewards[k, j] = 0.0
+        tracks.elapsed[k, j] = 0
         for i in range(tracks.labels.shape[2]):
-            tracks.labels[k, j, i] = labels[g, i] if i < labels.shape[1] else -1
+            tracks.labels[k, j, i] = labels[r, i] if i < labels.shape[1] else -1
         tracks.length[k] = j + 1
 
 
 @numba.njit(cache=True, nogil=True)
-def reward(tracks, rewards):
-    """Adds each game's team reward to the last step of all its seats (float32 [games])."""
-    seats = len(tracks.length) // len(rewards)
-    for g in range(len(rewards)):
-        if rewards[g] != 0.0:
-            for k in range(g * seats, (g + 1) * seats):
-                if tracks.length[k]:
-                    tracks.rewards[k, tracks.length[k] - 1] += rewards[g]
+def reward(tracks, rewards, elapsed):
+    """Adds what every seat earned and the time that went by to its last step.
+
+    Args:
+        tracks: K = N * P tracks.
+        rewards: float32 [N, P].
+        elapsed: int32 [N].
+    """
+    games, seats = rewards.shape
+    for g in range(games):
+        for seat in range(seats):
+            k = g * seats + seat
+            j = tracks.length[k] - 1
+            if j >= 0:
+                tracks.rewards[k, j] += rewards[g, seat]
+                # Longer than can be told is as good as for ever.
+                tracks.elapsed[k, j] = min(tracks.elapsed[k, j] + elapsed[g], 32767)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -148,10 +162,18 @@ def keep_overlap(tracks, rows, overlap):
             tracks.actions[k, j - first] = tracks.actions[k, j]
             tracks.taught[k, j - first] = tracks.taught[k, j]
             tracks.rewards[k, j - first] = tracks.rewards[k, j]
+            tracks.elapsed[k, j - first] = tracks.elapsed[k, j]
             tracks.labels[k, j - first] = tracks.labels[k, j]
         tracks.start[k] = tracks.restart[k]
         tracks.version[k] = tracks.restart_version[k]
         tracks.length[k] = length - first
+        tracks.fresh[k] = False
+
+
+def clear(tracks: Tracks, rows: NDArray[np.int64]) -> None:
+    """Makes room for new episodes in some tracks."""
+    tracks.length[rows] = 0
+    tracks.fresh[rows] = True
 
 
 def gather(
@@ -172,7 +194,9 @@ def gather(
         choices=choices,
         actions=tracks.actions[rows][taken],
         rewards=tracks.rewards[rows][taken],
+        elapsed=tracks.elapsed[rows][taken],
         terminal=np.full(len(rows), terminal),
+        fresh=tracks.fresh[rows],
         memory=tracks.start[rows],
         setting=np.full(len(rows), setting, np.int16),
         version=tracks.version[rows],

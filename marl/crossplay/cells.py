@@ -6,7 +6,7 @@ The loop it serves::
     for cell in crossplay.pending():
         crossplay.play(cell)  # a file of its own; an interrupted run goes on
     # marl/crossplay/matrix.py makes figures of them:
-    matrices = [matrix(crossplay, players) for players in config.players]
+    matrices = [matrix(crossplay, setting) for setting in config.parsed()]
 
 A *cell* is one **guest** among **hosts**: agent A takes one seat and agent B all the others. With
 two players that is the unordered pairing of A and B, whose two seatings are both in the cell. With
@@ -23,7 +23,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import games
-from games.core import BatchedGame
-from marl.acting.actor import observe
+from games.settings import Setting, parse_all
+from marl.acting.table import Played, Table, play
 from marl.core import Policy
 
 SETTINGS_FILE = "settings.json"
@@ -47,47 +46,39 @@ class CrossplayConfig:
 
     Attributes:
         agents: who plays with whom, by their names.
-        players: numbers of players, each with a matrix of its own.
+        settings: names of what is played, each with a matrix of its own.
         games: games of every cell.
         seed: of the first game of every cell; the others count up from it.
-        game: name of the game.
-        variant: preset of its rules.
 
     Raises:
         ValueError: if a value is out of range or named twice.
     """
 
     agents: tuple[str, ...]
-    players: tuple[int, ...] = (2, 3, 4, 5)
+    settings: tuple[str, ...] = ("hanabi:2-5",)
     games: int = 1000
     seed: int = 1
-    game: str = "hanabi"
-    variant: str = "full"
 
     def __post_init__(self) -> None:
         if not self.agents:
             raise ValueError("cross-play needs agents: name at least one")
-        if not self.players:
-            raise ValueError("cross-play needs a number of players: name at least one")
-        for what, values in (("agent", self.agents), ("number of players", self.players)):
-            for value in values:
-                if values.count(value) > 1:
-                    raise ValueError(f"{what} {value} is named twice")
+        for agent in self.agents:
+            if self.agents.count(agent) > 1:
+                raise ValueError(f"agent {agent} is named twice")
         if self.games < 1:
             raise ValueError(f"games must be at least 1, got {self.games}")
         if self.seed < 0:
             raise ValueError(f"the seed of cross-play cannot be negative, got {self.seed}")
-        for players in self.players:
-            if players < 2:
-                raise ValueError(f"cross-play needs 2 players or more, got {players}")
+        for setting in self.parsed():
+            if setting.players < 2:
+                raise ValueError(f"cross-play needs 2 players or more, {setting.name} has one")
+        # One name for each setting, however they were written.
+        names = tuple(setting.name for setting in self.parsed())
+        object.__setattr__(self, "settings", names)
 
-    def make_game(self, players: int, num_games: int, seed: int) -> BatchedGame:
-        """A batch of the game.
-
-        Raises:
-            ValueError: if the game cannot be played by so many.
-        """
-        return games.batched(self.game, num_games, seed, players=players, preset=self.variant)
+    def parsed(self) -> tuple[Setting, ...]:
+        """What is played."""
+        return parse_all(self.settings)
 
 
 @dataclass(frozen=True)
@@ -98,104 +89,40 @@ class Entrant:
         name: what it is called in every table.
         policy: who plays.
         fingerprint: changes when the agent does; results of different ones are never mixed.
-        restriction: maps a number of players to the reason why the agent cannot play with so
-            many, or to None where it can.
+        restriction: maps a setting to the reason why the agent cannot play it, or to None where
+            it can.
     """
 
     name: str
     policy: Policy
     fingerprint: str = ""
-    restriction: Callable[[int], str | None] = lambda players: None
+    restriction: Callable[[Setting], str | None] = lambda setting: None
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One guest among hosts; ``guest`` and ``hosts`` are places in the list of agents."""
+    """One guest among hosts.
 
-    players: int
+    Attributes:
+        number: place of the setting in the list of settings.
+        guest, hosts: places in the list of agents.
+        setting: what is played.
+    """
+
+    number: int
     guest: int
     hosts: int
+    setting: Setting = field(compare=False)
 
     @property
     def path(self) -> str:
         """Where its games are kept, below the folder."""
-        return f"{CELLS_FOLDER}/{self.players}p-{self.guest:02}-{self.hosts:02}.json"
+        return f"{CELLS_FOLDER}/{self.setting.slug}-{self.guest:02}-{self.hosts:02}.json"
 
     def seating(self, num_games: int) -> NDArray[np.int64]:
         """Who sits where: int64 [num_games, players], 0 for the guest and 1 for hosts."""
-        seats = np.arange(self.players)
-        return (seats != np.arange(num_games)[:, None] % self.players).astype(np.int64)
-
-
-@dataclass(frozen=True)
-class Played:
-    """The games of a cell, in the order of their seeds.
-
-    Attributes:
-        points: float32 [N], points on the table when the game ended.
-        lost: bool [N], whether the game was lost.
-        turns: int32 [N], moves of all seats together.
-    """
-
-    points: NDArray[np.float32]
-    lost: NDArray[np.bool_]
-    turns: NDArray[np.int32]
-
-    def scores(self, rule: str) -> NDArray[np.float64]:
-        """float64 [N], the scores under one of ``marl.acting.evaluate.RULES``."""
-        points = self.points.astype(np.float64)
-        return np.where(self.lost, 0.0, points) if rule == "zero" else points
-
-
-def play_table(
-    policies: Sequence[Policy],
-    seating: NDArray[np.int64],
-    game: BatchedGame,
-    on_end: Callable[[int], None] = lambda games: None,
-) -> Played:
-    """Plays the first episode of every game, greedily, seats being held by different policies.
-
-    Each policy is called once a step, with the rows of all the seats that it holds and that are to
-    act. Every seat has a memory of its own, whoever holds the others.
-
-    Args:
-        policies: who may hold a seat.
-        seating: int64 [num_games, players], the policy of each seat.
-        game: the batch; finished games restart and play on, uncounted.
-        on_end: told how many games have ended, at every step that ends any.
-
-    Raises:
-        ValueError: if ``seating`` does not fit the batch.
-    """
-    n = game.num_games
-    if seating.shape != (n, game.num_players):
-        raise ValueError(
-            f"seating must have shape ({n}, {game.num_players}), got {tuple(seating.shape)}"
-        )
-    points, lost, turns = np.zeros(n, np.float32), np.zeros(n, np.bool_), np.zeros(n, np.int32)
-    memory = [np.zeros((n, game.num_players, p.memory_size), np.float32) for p in policies]
-    move = np.zeros(n, np.int64)
-    playing = np.arange(n)
-    while len(playing):
-        seat = game.seat[playing].astype(np.int64)
-        holder = seating[playing, seat]
-        # Games that are over play on (their first choice, which is always legal) uncounted.
-        move[:] = 0
-        for k, policy in enumerate(policies):
-            mine = holder == k
-            if mine.any():
-                rows, seats = playing[mine], seat[mine]
-                chosen, _, after = policy.act(observe(game)[rows], memory[k][rows, seats])
-                move[rows], memory[k][rows, seats] = chosen, after
-        step = game.step(move)
-        turns[playing] += 1
-        ended = (step.terminated | step.truncated)[playing]
-        if ended.any():
-            over = playing[ended]
-            points[over], lost[over] = step.scores[over], step.lost[over]
-            playing = playing[~ended]
-            on_end(len(over))
-    return Played(points, lost, turns)
+        seats = np.arange(self.setting.players)
+        return (seats != np.arange(num_games)[:, None] % len(seats)).astype(np.int64)
 
 
 class Crossplay:
@@ -209,26 +136,26 @@ class Crossplay:
         config: CrossplayConfig,
         entrants: Sequence[Entrant],
         folder: Path,
-        unable: Mapping[int, Mapping[int, str]],
+        unable: Mapping[Setting, Mapping[int, str]],
     ) -> None:
         self.config, self.entrants, self.folder = config, tuple(entrants), folder
         self.unable = unable
-        """Reasons by number of players and place in the list of agents."""
+        """Reasons by setting and place in the list of agents."""
 
     @classmethod
     def open(cls, config: CrossplayConfig, entrants: Sequence[Entrant], folder: Path) -> Crossplay:
         """Begins in a folder, or goes on there.
 
         Raises:
-            ValueError: if nobody can play some number of players, or the folder holds anything
-                else than this very cross-play.
+            ValueError: if nobody can play some setting, or the folder holds anything else than
+                this very cross-play.
         """
         assert config.agents == tuple(e.name for e in entrants)
-        unable = {players: _unable(config, entrants, players) for players in config.players}
-        for players, reasons in unable.items():
+        unable = {setting: _unable(setting, entrants) for setting in config.parsed()}
+        for setting, reasons in unable.items():
             if len(reasons) == len(entrants):
                 raise ValueError(
-                    f"nobody can play with {players} players: {entrants[0].name}: {reasons[0]}"
+                    f"nobody can play {setting.name}: {entrants[0].name}: {reasons[0]}"
                 )
         settings = {
             "format": FORMAT,
@@ -241,12 +168,12 @@ class Crossplay:
 
     def cells(self) -> Iterator[Cell]:
         """Every cell whose agents can both play, in the order in which they are played."""
-        for players in self.config.players:
-            able = [i for i in range(len(self.entrants)) if i not in self.unable[players]]
+        for number, setting in enumerate(self.config.parsed()):
+            able = [i for i in range(len(self.entrants)) if i not in self.unable[setting]]
             for guest in able:
                 for hosts in able:
-                    if players > 2 or guest <= hosts:
-                        yield Cell(players, guest, hosts)
+                    if setting.players > 2 or guest <= hosts:
+                        yield Cell(number, guest, hosts, setting)
 
     def pending(self) -> list[Cell]:
         """The cells that have not been played yet."""
@@ -259,14 +186,14 @@ class Crossplay:
         seating = cell.seating(config.games)
         if cell.guest == cell.hosts:  # all seats in one call
             policies, seating = policies[:1], np.zeros_like(seating)
-        game = config.make_game(cell.players, config.games, config.seed)
-        played = play_table(policies, seating, game, on_end)
+        played = play(cell.setting.batched(config.games, config.seed), policies, seating, on_end)
         values = {
-            "players": cell.players,
+            "setting": cell.setting.name,
             "guest": self.entrants[cell.guest].name,
             "hosts": self.entrants[cell.hosts].name,
-            "points": played.points.tolist(),
-            "lost": np.flatnonzero(played.lost).tolist(),
+            "outcome": {name: values.tolist() for name, values in played.outcome.items()},
+            "returns": played.returns.tolist(),
+            "truncated": np.flatnonzero(played.truncated).tolist(),
             "turns": played.turns.tolist(),
         }
         write_file(self.folder / cell.path, json.dumps(values, separators=(",", ":")) + "\n")
@@ -281,29 +208,30 @@ class Crossplay:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             played = Played(
-                np.array(values["points"], np.float32),
-                np.isin(np.arange(self.config.games), values["lost"]),
+                {name: np.array(v, np.float32) for name, v in values["outcome"].items()},
+                np.array(values["returns"], np.float32),
+                np.isin(np.arange(self.config.games), values["truncated"]),
                 np.array(values["turns"], np.int32),
             )
-            whole = len(played.points) == len(played.turns) == self.config.games
-        except (json.JSONDecodeError, KeyError, TypeError):
+            lengths = {len(v) for v in (*played.outcome.values(), played.returns, played.turns)}
+            whole = lengths == {self.config.games}
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
             whole = False
         if not whole:
             raise ValueError(f"{path} is damaged: remove it, and its games are played again")
         return played
 
 
-def _unable(config: CrossplayConfig, entrants: Sequence[Entrant], players: int) -> dict[int, str]:
-    """Why some of the entrants cannot play with so many, by their place in the list."""
-    game = config.make_game(players, 1, config.seed)
+def _unable(setting: Setting, entrants: Sequence[Entrant]) -> dict[int, str]:
+    """Why some of the entrants cannot play a setting, by their place in the list."""
+    game = setting.batched(1)
     reasons = {}
     for i, entrant in enumerate(entrants):
-        reason = entrant.restriction(players)
+        reason = entrant.restriction(setting)
         if reason is None:
             # Some players refuse a setting when they see it.
             try:
-                memory = np.zeros((1, entrant.policy.memory_size), np.float32)
-                entrant.policy.act(observe(game)[np.arange(1)], memory)
+                Table(game, [entrant.policy]).choose()
             except ValueError as error:
                 reason = str(error)
         if reason is not None:
@@ -339,7 +267,7 @@ def _agree(folder: Path, settings: dict[str, Any]) -> None:
     )
 
 
-def enter(name: str, config: CrossplayConfig, device: str = "cpu") -> Entrant:
+def enter(name: str, device: str = "cpu") -> Entrant:
     """Makes an entrant of a name in the roster.
 
     Raises:
@@ -352,7 +280,7 @@ def enter(name: str, config: CrossplayConfig, device: str = "cpu") -> Entrant:
         name,
         member.policy,
         fingerprint(member.policy),
-        lambda players: member.restriction(players, config.variant),
+        member.restriction,
     )
 
 

@@ -49,13 +49,21 @@ def labels(names: Sequence[str]) -> list[str]:
     return [name if len(name) <= 26 else "…" + name[-25:] for name in chosen]
 
 
-def save(path: Path, matrix: Matrix, title: str, top: float) -> None:
+def outcome(name: str) -> str:
+    """What an outcome is called in words."""
+    known = {
+        "score": "score, a lost game counts 0",
+        "points": "points, a lost game keeps them",
+    }
+    return known.get(name, name)
+
+
+def save(path: Path, matrix: Matrix, top: float) -> None:
     """Draws a matrix as a PNG, the same bytes for the same matrix.
 
     Args:
         path: of the file, whose folder must be there.
-        matrix: what to draw; lost games count 0.
-        title: of the game.
+        matrix: what to draw, by its headline.
         top: score of a perfect game, where the scale ends.
     """
     import matplotlib
@@ -81,12 +89,12 @@ def save(path: Path, matrix: Matrix, title: str, top: float) -> None:
     )
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(length=0, labelsize=8, colors=_INK)
-    bar.set_label("mean score (a lost game counts 0)", fontsize=8, color=_INK)
+    bar.set_label(f"mean {outcome(matrix.rules[0])}", fontsize=8, color=_INK)
     figure.canvas.draw()
     left = min(text.get_window_extent().x0 for text in panel.get_yticklabels())
     roof = max(text.get_window_extent().y1 for text in panel.get_xticklabels())
     left, roof = left / figure.bbox.width, roof / figure.bbox.height
-    heading = f"{title}, {matrix.players} players"
+    heading = f"Cross-play of {matrix.setting.name}"
     inch = 1 / (_TILE * n)
     figure.text(left, roof + 0.2 * inch, heading, fontsize=14, fontweight="bold", color=_INK)
     footer: dict[str, Any] = {"fontsize": 8.5, "linespacing": 1.5, "va": "top", "color": _INK}
@@ -100,18 +108,18 @@ def save(path: Path, matrix: Matrix, title: str, top: float) -> None:
 
 def _footer(matrix: Matrix) -> str:
     """The figures of the whole matrix, and what is a row."""
-    one = matrix.self_play["zero"]
+    one = matrix.self_play[matrix.rules[0]]
     lines = [f"self-play {one.mean:.2f}  [{one.low:.2f}, {one.high:.2f}]"]
     if matrix.cross_play is not None and matrix.gap is not None:
         for name, value in (("cross-play", matrix.cross_play), ("gap", matrix.gap)):
-            e = value["zero"]
+            e = value[matrix.rules[0]]
             lines[0] += f"     {name} {e.mean:.2f}  [{e.low:.2f}, {e.high:.2f}]"
     games = next(iter(matrix.cells.values())).games
     lines.append(
         f"{games} games a cell, both seatings; ± half of the 95 % bootstrap interval"
-        if matrix.players == 2
-        else f"one of the row among {matrix.players - 1} of the column; {games} games a cell; "
-        "± half of the 95 % bootstrap interval"
+        if matrix.setting.players == 2
+        else f"one of the row among {matrix.setting.players - 1} of the column; {games} games a "
+        "cell; ± half of the 95 % bootstrap interval"
     )
     return "\n".join(lines)
 
@@ -122,15 +130,15 @@ def _draw(panel: Axes, matrix: Matrix, top: float) -> None:
     for guest in range(n):
         for hosts in range(n):
             figures = matrix.cells.get((guest, hosts))
-            estimate = None if figures is None else figures.scores["zero"]
+            estimate = None if figures is None else figures.scores[matrix.rules[0]]
             _tile(panel, hosts, guest, estimate, top, bold=guest == hosts)
     for row, agent in enumerate(matrix.agents):
-        estimate = None if agent.strangers is None else agent.strangers["zero"]
+        estimate = None if agent.strangers is None else agent.strangers[matrix.rules[0]]
         _tile(panel, n - 0.5 + _APART, row, estimate, top, bold=False)
     names = labels(matrix.names)
     panel.set_xticks(
         [*range(n), n - 0.5 + _APART],
-        [*names, "with strangers"],
+        [*names, "cross-play"],
         rotation=40,
         ha="left",
         rotation_mode="anchor",

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from marl.acting.evaluate import RULES
-from marl.crossplay.cells import Cell, Crossplay, Played
+from games.settings import Setting
+from marl.acting.table import Played
+from marl.crossplay.cells import Cell, Crossplay
 
+LOST = "lost"
+"""The outcome that says whether a game was lost; it is reported as a share."""
 RESAMPLES = 2000
 LEVEL = 0.95
 
@@ -37,10 +40,11 @@ class CellFigures:
     Attributes:
         guest, hosts: places in the list of agents.
         games: how many were played.
-        scores: by scoring rule.
-        lost_share: share of the games that were lost (in Hanabi: bombed).
-        turns: mean number of moves.
-        by_turn: by scoring rule, the mean where the guest was the first to act, the second, and
+        scores: by outcome.
+        lost_share: share of the games that were lost (in Hanabi: bombed), None where a game cannot
+            be.
+        turns: mean number of choices.
+        by_turn: by outcome, the mean where the guest was the first to act, the second, and
             so on. NaN where no game was.
     """
 
@@ -48,14 +52,14 @@ class CellFigures:
     hosts: int
     games: int
     scores: Mapping[str, Estimate]
-    lost_share: float
+    lost_share: float | None
     turns: float
     by_turn: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class AgentFigures:
-    """An agent's averages over partners, by scoring rule; None where there was nobody to play.
+    """An agent's averages over partners, by outcome; None where there was nobody to play.
 
     Attributes:
         name: of the agent.
@@ -76,21 +80,24 @@ class AgentFigures:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Cross-play of one number of players.
+    """Cross-play of one setting.
 
     Attributes:
-        players: how many.
+        setting: what was played.
+        rules: the outcomes that are averaged, the headline first: all but whether a game was lost,
+            which is a share.
         names: of the agents.
         cells: by (guest, hosts). With two players both orders are there, each with the guest of
             its own; cells that nobody could play are not.
-        self_play: by scoring rule, the mean of the diagonal.
-        cross_play: by scoring rule, the mean of all pairings of different agents, where there are
+        self_play: by outcome, the mean of the diagonal.
+        cross_play: by outcome, the mean of all pairings of different agents, where there are
             any; a pairing is the mean of its two mixes.
-        gap: by scoring rule, self-play minus cross-play.
+        gap: by outcome, self-play minus cross-play.
         agents: everybody's averages.
     """
 
-    players: int
+    setting: Setting
+    rules: tuple[str, ...]
     names: tuple[str, ...]
     cells: Mapping[tuple[int, int], CellFigures]
     self_play: Mapping[str, Estimate]
@@ -119,37 +126,39 @@ class _Sample:
         )
 
 
-def matrix(crossplay: Crossplay, players: int) -> Matrix:
-    """Works out the figures of one number of players; the same games give the same figures.
+def matrix(crossplay: Crossplay, setting: Setting) -> Matrix:
+    """Works out the figures of one setting; the same games give the same figures.
 
     Raises:
         ValueError: if a cell has not been played, or its file is damaged.
     """
     config = crossplay.config
-    cells = [cell for cell in crossplay.cells() if cell.players == players]
+    cells = [cell for cell in crossplay.cells() if cell.setting == setting]
     missing = sum(cell in crossplay.pending() for cell in cells)
     if missing:
-        raise ValueError(f"{missing} cells of {players} players have not been played yet")
+        raise ValueError(f"{missing} cells of {setting.name} have not been played yet")
+    players = setting.players
+    rules = tuple(name for name in setting.batched(1).scoring if name != LOST)
     rng = np.random.default_rng([config.seed, players])
     n = config.games
     # How often each deal is drawn. Sums of whole numbers are exact in any order of addition.
     draws = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
     figures: dict[tuple[int, int], CellFigures] = {}
-    samples: dict[str, dict[tuple[int, int], _Sample]] = {rule: {} for rule in RULES}
+    samples: dict[str, dict[tuple[int, int], _Sample]] = {rule: {} for rule in rules}
     for cell in cells:
         played = crossplay.read(cell)
-        for rule in RULES:
-            scores = played.scores(rule)
+        for rule in rules:
+            scores = played.outcome[rule].astype(np.float64)
             sample = _Sample(float(scores.mean()), draws @ scores / n)
             samples[rule][cell.guest, cell.hosts] = sample
             if players == 2:
                 samples[rule][cell.hosts, cell.guest] = sample
         for guest, hosts in {(cell.guest, cell.hosts), (cell.hosts, cell.guest)}:
             if players == 2 or (guest, hosts) == (cell.guest, cell.hosts):
-                estimates = {rule: samples[rule][guest, hosts].estimate() for rule in RULES}
+                estimates = {rule: samples[rule][guest, hosts].estimate() for rule in rules}
                 mirrored = (guest, hosts) != (cell.guest, cell.hosts)
                 figures[guest, hosts] = _figures(played, cell, guest, hosts, estimates, mirrored)
-    return _summarise(crossplay, players, figures, samples)
+    return _summarise(crossplay, setting, rules, figures, samples)
 
 
 def _figures(
@@ -161,21 +170,22 @@ def _figures(
     mirrored: bool,
 ) -> CellFigures:
     """A cell's figures, seen from its guest, or (of two players) from its host."""
-    turn = np.arange(len(played.points)) % cell.players
+    players = cell.setting.players
+    turn = np.arange(len(played.turns)) % players
     by_turn = {}
-    for rule in RULES:
-        scores = played.scores(rule)
+    for rule in estimates:
+        scores = played.outcome[rule].astype(np.float64)
         means = [
             float(scores[turn == t].mean()) if (turn == t).any() else float("nan")
-            for t in range(cell.players)
+            for t in range(players)
         ]
         by_turn[rule] = tuple(means[::-1] if mirrored else means)
     return CellFigures(
         guest,
         hosts,
-        len(played.points),
+        len(played.turns),
         estimates,
-        float(played.lost.mean()),
+        float(played.outcome[LOST].mean()) if LOST in played.outcome else None,
         float(played.turns.mean()),
         by_turn,
     )
@@ -183,7 +193,8 @@ def _figures(
 
 def _summarise(
     crossplay: Crossplay,
-    players: int,
+    setting: Setting,
+    rules: tuple[str, ...],
     figures: Mapping[tuple[int, int], CellFigures],
     samples: Mapping[str, Mapping[tuple[int, int], _Sample]],
 ) -> Matrix:
@@ -196,7 +207,7 @@ def _summarise(
         if not keys:
             return None
         return {
-            rule: _Sample.average([samples[rule][key] for key in keys]).estimate() for rule in RULES
+            rule: _Sample.average([samples[rule][key] for key in keys]).estimate() for rule in rules
         }
 
     self_play = averages([(a, a) for a in able])
@@ -204,7 +215,7 @@ def _summarise(
     gap = None
     if pairs:
         gap = {}
-        for rule in RULES:
+        for rule in rules:
             one = _Sample.average([samples[rule][a, a] for a in able])
             other = _Sample.average([samples[rule][pair] for pair in pairs])
             difference = _Sample(one.mean - other.mean, one.replicates - other.replicates)
@@ -216,11 +227,11 @@ def _summarise(
         agents.append(
             AgentFigures(
                 name,
-                crossplay.unable[players].get(i),
+                crossplay.unable[setting].get(i),
                 averages([(i, i)] if i in able else []),
                 averages(guest + hosts),
                 averages(guest),
                 averages(hosts),
             )
         )
-    return Matrix(players, names, figures, self_play, averages(pairs), gap, tuple(agents))
+    return Matrix(setting, rules, names, figures, self_play, averages(pairs), gap, tuple(agents))

@@ -1,8 +1,8 @@
 """A cross-play as one HTML page that needs nothing else: no server, no network, no other file.
 
-Without JavaScript everything is shown one below the other; with it, number of players and scoring
-rule are chosen at the top (and kept in the address, as in ``crossplay.html#3-kept``), and tables
-sort by any column.
+Without JavaScript everything is shown one below the other; with it, setting and outcome are chosen
+at the top (and kept in the address, as in ``crossplay.html#hanabi-3/points``), and tables sort by
+any column.
 """
 
 from __future__ import annotations
@@ -11,34 +11,32 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from marl.acting.evaluate import RULES
 from marl.crossplay.cells import CrossplayConfig
-from marl.crossplay.heatmap import colour, is_dark, labels
+from marl.crossplay.heatmap import colour, is_dark, labels, outcome
 from marl.crossplay.matrix import LEVEL, RESAMPLES, AgentFigures, CellFigures, Estimate, Matrix
 
-_RULES = {"zero": "a lost game counts 0", "kept": "a lost game keeps its points"}
 
-
-def render(config: CrossplayConfig, matrices: Sequence[Matrix], top: float) -> str:
+def render(config: CrossplayConfig, matrices: Sequence[Matrix], tops: Sequence[float]) -> str:
     """The page, the same text for the same figures.
 
     Args:
         config: what was played.
-        matrices: one a number of players.
-        top: score of a perfect game, where the colour scale ends.
+        matrices: one a setting.
+        tops: of each, the score of a perfect game, where the colour scale ends.
     """
     tabs = "".join(
-        f'<button type="button" data-players="{m.players}">{m.players} players</button>'
+        f'<button type="button" data-setting="{m.setting.slug}">{escape(m.setting.name)}</button>'
         for m in matrices
     )
     rules = "".join(
-        f'<button type="button" data-rule="{rule}">{text}</button>' for rule, text in _RULES.items()
+        f'<button type="button" data-rule="{rule}">{outcome(rule)}</button>'
+        for rule in dict.fromkeys(rule for m in matrices for rule in m.rules)
     )
     about = (
-        f"{escape(config.game)}, {escape(config.variant)} rules · {len(config.agents)} agents · "
+        f"{escape(', '.join(config.settings))} · {len(config.agents)} agents · "
         f"{config.games} games a cell · seed {config.seed}"
     )
-    sections = "\n".join(_section(matrix, top) for matrix in matrices)
+    sections = "\n".join(_section(*one) for one in zip(matrices, tops, strict=True))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -64,7 +62,7 @@ def render(config: CrossplayConfig, matrices: Sequence[Matrix], top: float) -> s
 
 
 def _section(matrix: Matrix, top: float) -> str:
-    n = matrix.players
+    n, setting = matrix.setting.players, matrix.setting
     cards = [_card("self-play", matrix.self_play)]
     if matrix.cross_play is not None and matrix.gap is not None:
         cards += [_card("cross-play", matrix.cross_play), _card("gap", matrix.gap)]
@@ -76,8 +74,9 @@ def _section(matrix: Matrix, top: float) -> str:
             "the order of turns goes round, and everybody begins as often."
         )
     names = [escape(label) for label in labels(matrix.names)]
-    return f"""<section id="p{n}" data-players="{n}">
-<h2>{n} players</h2>
+    return f"""<section id="{setting.slug}" data-setting="{setting.slug}"
+ data-rules="{" ".join(matrix.rules)}">
+<h2>{escape(setting.name)}</h2>
 <div class="cards">{"".join(cards)}</div>
 <p>{reading} Framed: with itself.</p>
 <div class="scroll">{_heat_map(matrix, names, top)}</div>
@@ -88,7 +87,7 @@ def _section(matrix: Matrix, top: float) -> str:
 
 
 def _card(name: str, estimates: Mapping[str, Estimate]) -> str:
-    values = _both(
+    values = _under_each(
         {
             rule: f"<strong>{e.mean:.2f}</strong> <small>{e.low:.2f} to {e.high:.2f}</small>"
             for rule, e in estimates.items()
@@ -97,26 +96,29 @@ def _card(name: str, estimates: Mapping[str, Estimate]) -> str:
     return f'<div class="card"><span>{name}</span>{values}</div>'
 
 
-def _both(texts: Mapping[str, str]) -> str:
-    """The same under both rules, of which the page shows the chosen one."""
-    return "".join(f'<span class="{rule}">{texts[rule]}</span>' for rule in RULES)
+def _under_each(texts: Mapping[str, str]) -> str:
+    """The same under every outcome, of which the page shows the chosen one."""
+    return "".join(
+        f'<span class="rule" data-rule="{rule}">{text}</span>' for rule, text in texts.items()
+    )
 
 
 def _heat_map(matrix: Matrix, names: Sequence[str], top: float) -> str:
     heads = "".join(f'<th scope="col"><div>{name}</div></th>' for name in names)
     tables = []
-    for rule in RULES:
+    for rule in matrix.rules:
         rows = []
         for guest, name in enumerate(names):
             tiles = [_tile(matrix, guest, hosts, rule, names, top) for hosts in range(len(names))]
             strangers = matrix.agents[guest].strangers
-            mean = _shade(None if strangers is None else strangers[rule], top, "with strangers")
+            mean = _shade(None if strangers is None else strangers[rule], top, "cross-play")
             rows.append(f'<tr><th scope="row">{name}</th>{"".join(tiles)}{mean}</tr>')
-        corner = "agent \\ partner" if matrix.players == 2 else "one \\ the others"
+        corner = "agent \\ partner" if matrix.setting.players == 2 else "one \\ the others"
         tables.append(
-            f'<table class="heat {rule}"><caption>{_RULES[rule]}</caption><thead><tr>'
+            f'<table class="heat rule" data-rule="{rule}"><caption>{outcome(rule)}</caption>'
+            "<thead><tr>"
             f'<th class="corner">{corner}</th>{heads}'
-            f'<th scope="col" class="apart"><div>with strangers</div></th></tr></thead>'
+            f'<th scope="col" class="apart"><div>cross-play</div></th></tr></thead>'
             f"<tbody>{''.join(rows)}</tbody></table>"
         )
     return "".join(tables)
@@ -137,10 +139,14 @@ def _tile(
     turns = ", ".join("-" if math.isnan(mean) else f"{mean:.2f}" for mean in figures.by_turn[rule])
     about = (
         f"{names[guest]} with {names[hosts]}: {e.mean:.3f} ({e.low:.3f} to {e.high:.3f}), "
-        f"{figures.lost_share:.1%} lost, {figures.games} games, {figures.turns:.1f} moves a game; "
+        f"{_lost(figures)}{figures.games} games, {figures.turns:.1f} moves a game; "
         f"{names[guest]} first, second ... to act: {turns}"
     )
     return _shade(e, top, about, "own" if guest == hosts else "")
+
+
+def _lost(figures: CellFigures) -> str:
+    return "" if figures.lost_share is None else f"{figures.lost_share:.1%} lost, "
 
 
 def _shade(estimate: Estimate | None, top: float, about: str, kind: str = "apart") -> str:
@@ -158,14 +164,14 @@ def _shade(estimate: Estimate | None, top: float, about: str, kind: str = "apart
 def _agents(matrix: Matrix, names: Sequence[str]) -> str:
     columns = {
         "self-play": "self_play",
-        "with strangers": "strangers",
-        "one among strangers": "as_guest",
-        "with one stranger": "as_hosts",
+        "cross-play": "strangers",
+        "alone among others": "as_guest",
+        "with one other": "as_hosts",
     }
-    if matrix.players == 2:  # the three are the same
+    if matrix.setting.players == 2:  # the three are the same
         columns = dict(list(columns.items())[:2])
     tables = []
-    for rule in RULES:
+    for rule in matrix.rules:
         rows = []
         for name, agent in zip(names, matrix.agents, strict=True):
             values = "".join(_interval(agent, field, rule) for field in columns.values())
@@ -185,14 +191,14 @@ def _interval(agent: AgentFigures, field: str, rule: str) -> str:
 
 
 def _cells(matrix: Matrix, names: Sequence[str]) -> str:
-    heads = ["agent", "partner"] if matrix.players == 2 else ["one", "the others"]
+    heads = ["agent", "partner"] if matrix.setting.players == 2 else ["one", "the others"]
     heads += ["mean", "95 % interval", "lost", "moves", "games"]
     tables = []
-    for rule in RULES:
+    for rule in matrix.rules:
         rows = [
             _row(figures, names, rule)
             for (guest, hosts), figures in sorted(matrix.cells.items())
-            if matrix.players > 2 or guest <= hosts
+            if matrix.setting.players > 2 or guest <= hosts
         ]
         tables.append(_table(heads, rows, rule))
     return "".join(tables)
@@ -204,7 +210,7 @@ def _row(figures: CellFigures, names: Sequence[str], rule: str) -> str:
         f"<tr><th>{names[figures.guest]}</th><th>{names[figures.hosts]}</th>"
         f'<td data-value="{e.mean:.6f}">{e.mean:.2f}</td>'
         f'<td data-value="{e.high - e.low:.6f}">{e.low:.2f} to {e.high:.2f}</td>'
-        f'<td data-value="{figures.lost_share:.6f}">{figures.lost_share:.1%}</td>'
+        f'<td data-value="{figures.lost_share or 0:.6f}">{_lost(figures)[:-7] or "-"}</td>'
         f'<td data-value="{figures.turns:.6f}">{figures.turns:.1f}</td>'
         f'<td data-value="{figures.games}">{figures.games}</td></tr>'
     )
@@ -213,7 +219,7 @@ def _row(figures: CellFigures, names: Sequence[str], rule: str) -> str:
 def _table(heads: Sequence[str], rows: Sequence[str], rule: str) -> str:
     cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
     return (
-        f'<table class="list sortable {rule}"><caption>{_RULES[rule]}</caption>'
+        f'<table class="list sortable rule" data-rule="{rule}"><caption>{outcome(rule)}</caption>'
         f"<thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -222,7 +228,7 @@ _FOOTER = (
     "<p><b>Self-play</b> is the mean of the framed cells, <b>cross-play</b> that of all pairings "
     "of different agents (a pairing of more than two players is the mean of its two mixes: one "
     "agent among many of the other, and the other way round), the <b>gap</b> their difference. "
-    "<b>With strangers</b> is an agent's mean over all its pairings with others.</p>"
+    "An agent's <b>cross-play</b> is its mean over all its pairings with others.</p>"
     f"<p>Intervals hold {LEVEL:.0%} of {RESAMPLES} bootstrap means over deals. All cells of a "
     "matrix were dealt the same cards, and the same deals are drawn for all of them. A game is "
     "<b>lost</b> when the last life is spent.</p>"
@@ -272,7 +278,7 @@ th { font-weight: 500; text-align: left; }
 th[aria-sort=ascending]::after { content: " ▲"; } th[aria-sort=descending]::after { content: " ▼"; }
 summary { margin: 1.2rem 0 .4rem; cursor: pointer; font-weight: 600; }
 .live section:not(.shown) { display: none; }
-body[data-rule=zero] .kept, body[data-rule=kept] .zero { display: none; }
+.live .rule:not(.on) { display: none; }
 footer { border-top: 1px solid var(--line); margin-top: 2rem; font-size: .9em; }
 @media print { nav { display: none !important; } }
 """
@@ -281,22 +287,27 @@ _SCRIPT = """
 "use strict";
 (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const players = all("section").map((section) => section.dataset.players);
+  const settings = all("section").map((section) => section.dataset.setting);
   const rules = all("nav [data-rule]").map((button) => button.dataset.rule);
   const show = () => {
-    const [n, rule] = location.hash.slice(1).split("-");
+    const [setting, rule] = location.hash.slice(1).split("/");
     const chosen = {
-      players: players.includes(n) ? n : players[0],
+      setting: settings.includes(setting) ? setting : settings[0],
       rule: rules.includes(rule) ? rule : rules[0],
     };
-    document.body.dataset.rule = chosen.rule;
-    for (const section of all("section"))
-      section.classList.toggle("shown", section.dataset.players === chosen.players);
+    for (const section of all("section")) {
+      section.classList.toggle("shown", section.dataset.setting === chosen.setting);
+      // A setting without the chosen outcome shows its headline.
+      const here = section.dataset.rules.split(" ");
+      const on = here.includes(chosen.rule) ? chosen.rule : here[0];
+      for (const part of all(".rule", section))
+        part.classList.toggle("on", part.dataset.rule === on);
+    }
     for (const button of all("nav button")) {
       const [kind] = Object.keys(button.dataset);
       button.setAttribute("aria-pressed", button.dataset[kind] === chosen[kind]);
       const next = { ...chosen, [kind]: button.dataset[kind] };
-      button.onclick = () => { location.hash = next.players + "-" + next.rule; };
+      button.onclick = () => { location.hash = next.setting + "/" + next.rule; };
     }
   };
   const key = (row, column) => {

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from marl.acting.evaluate import RULES
+from games.settings import Setting
 from marl.crossplay import heatmap, page
 from marl.crossplay.cells import Crossplay, write_file
 from marl.crossplay.matrix import LEVEL, RESAMPLES, Estimate, Matrix, matrix
@@ -25,9 +25,9 @@ JSON_FILE, PAGE_FILE = "crossplay.json", "crossplay.html"
 TENSORBOARD_FOLDER = "tensorboard"
 
 
-def picture_file(players: int) -> str:
-    """Name of the picture of one number of players."""
-    return f"crossplay-{players}p.png"
+def picture_file(setting: Setting) -> str:
+    """Name of the picture of one setting."""
+    return f"crossplay-{setting.slug}.png"
 
 
 def write(crossplay: Crossplay) -> list[Matrix]:
@@ -37,27 +37,23 @@ def write(crossplay: Crossplay) -> list[Matrix]:
         ValueError: if a cell has not been played, or its file is damaged.
     """
     config, folder = crossplay.config, crossplay.folder
-    matrices = [matrix(crossplay, players) for players in config.players]
-    top = _top(crossplay, matrices)
+    matrices = [matrix(crossplay, setting) for setting in config.parsed()]
+    tops = [_top(one) for one in matrices]
     write_file(folder / CELLS_CSV, _csv(_cell_rows(matrices)))
     write_file(folder / AGENTS_CSV, _csv(_agent_rows(matrices)))
     text = json.dumps(_plain(_values(crossplay, matrices)), indent=1, allow_nan=False) + "\n"
     write_file(folder / JSON_FILE, text)
-    write_file(folder / PAGE_FILE, page.render(config, matrices, top))
-    title = f"{config.game} cross-play".capitalize()
-    if config.variant != "full":
-        title += f" ({config.variant})"
-    for one in matrices:
-        heatmap.save(folder / picture_file(one.players), one, title, top)
+    write_file(folder / PAGE_FILE, page.render(config, matrices, tops))
+    for one, top in zip(matrices, tops, strict=True):
+        heatmap.save(folder / picture_file(one.setting), one, top)
     _tensorboard(folder, matrices)
     return matrices
 
 
-def _top(crossplay: Crossplay, matrices: Sequence[Matrix]) -> float:
+def _top(one: Matrix) -> float:
     """The score of a perfect game, or, of a game that does not tell, the best mean there is."""
-    rules = getattr(crossplay.config.make_game(crossplay.config.players[0], 1, 0), "config", None)
-    best = max(cell.scores["kept"].mean for m in matrices for cell in m.cells.values())
-    return float(getattr(rules, "max_score", None) or best or 1)
+    best = max(cell.scores[one.rules[0]].mean for cell in one.cells.values())
+    return float(one.setting.batched(1).max_score or best or 1)
 
 
 def _cell_rows(matrices: Sequence[Matrix]) -> Iterator[dict[str, Any]]:
@@ -65,16 +61,16 @@ def _cell_rows(matrices: Sequence[Matrix]) -> Iterator[dict[str, Any]]:
     for one in matrices:
         n = len(one.names)
         for guest, hosts in ((g, h) for g in range(n) for h in range(n)):
-            if one.players == 2 and guest > hosts:
+            if one.setting.players == 2 and guest > hosts:
                 continue
             figures = one.cells.get((guest, hosts))
             row: dict[str, Any] = {
-                "players": one.players,
+                "setting": one.setting.name,
                 "guest": one.names[guest],
                 "hosts": one.names[hosts],
                 "games": 0 if figures is None else figures.games,
             }
-            for rule in RULES:
+            for rule in one.rules:
                 row |= _flat(rule, None if figures is None else figures.scores[rule])
             row["lost_share"] = None if figures is None else figures.lost_share
             row["turns"] = None if figures is None else figures.turns
@@ -89,10 +85,10 @@ def _cell_rows(matrices: Sequence[Matrix]) -> Iterator[dict[str, Any]]:
 def _agent_rows(matrices: Sequence[Matrix]) -> Iterator[dict[str, Any]]:
     for one in matrices:
         for agent in one.agents:
-            row: dict[str, Any] = {"players": one.players, "agent": agent.name}
+            row: dict[str, Any] = {"setting": one.setting.name, "agent": agent.name}
             for field in ("self_play", "strangers", "as_guest", "as_hosts"):
                 estimates: Mapping[str, Estimate] | None = getattr(agent, field)
-                for rule in RULES:
+                for rule in one.rules:
                     estimate = None if estimates is None else estimates[rule]
                     row |= _flat(f"{field}_{rule}", estimate)
             yield row | {"unable": agent.unable or ""}
@@ -109,7 +105,9 @@ def _csv(rows: Iterator[dict[str, Any]]) -> str:
     """Rows as CSV; figures in six decimals, nothing where there is none."""
     plain = [{k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(plain[0]), lineterminator="\n")
+    # Settings differ in the names of their outcomes.
+    columns = list(dict.fromkeys(name for row in plain for name in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(plain)
     return text.getvalue()
@@ -119,9 +117,9 @@ def _values(crossplay: Crossplay, matrices: Sequence[Matrix]) -> dict[str, Any]:
     """Everything, for JSON."""
     found = []
     for one in matrices:
-        values = asdict(one) | {"cells": []}
+        values = asdict(one) | {"setting": one.setting.name, "cells": []}
         for (guest, hosts), figures in sorted(one.cells.items()):
-            if one.players > 2 or guest <= hosts:
+            if one.setting.players > 2 or guest <= hosts:
                 names = {"guest": one.names[guest], "hosts": one.names[hosts]}
                 values["cells"].append(asdict(figures) | names)
         del values["names"]
@@ -153,8 +151,8 @@ def _tensorboard(folder: Path, matrices: Sequence[Matrix]) -> None:
     shutil.rmtree(folder / TENSORBOARD_FOLDER, ignore_errors=True)
     with SummaryWriter(str(folder / TENSORBOARD_FOLDER)) as board:
         for one in matrices:
-            name = f"crossplay/{one.players}p"
-            pixels = image.imread(folder / picture_file(one.players))
+            name = f"crossplay/{one.setting.slug}"
+            pixels = image.imread(folder / picture_file(one.setting))
             board.add_image(name, pixels[..., :3], dataformats="HWC")
             means = {"self_play": one.self_play, "cross_play": one.cross_play, "gap": one.gap}
             for what, estimates in means.items():

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.core import Observations
-from games.text import PAD, Phrasebook
+from games.core import BatchedGame
+from games.text import MAX_PHRASES, PAD, Phrasebook
 from marl.core import Policy
 from transport.client import Client, ClientConfig
 from transport.keys import ClientKeys, load_client_keys
@@ -71,7 +72,7 @@ class RemotePolicy:
         memory_size: floats of recurrent memory of a seat.
         version: version of the weights that answered last.
         phrasebook: the sentences that the pool's agent knows.
-        about: what is served, as the pool tells it (agent, game, variant, players).
+        about: what is served, as the pool tells it (agent, games).
 
     Raises:
         TimeoutError: if the pool has no worker in time.
@@ -107,15 +108,15 @@ class RemotePolicy:
         self.client.close()
 
     def require(self, phrasebook: Phrasebook) -> None:
-        """Makes sure that a game and the pool mean the same by an id.
+        """Makes sure that a run and the pool mean the same by an id.
 
         Raises:
             ValueError: if they do not.
         """
         if list(phrasebook) != list(self.phrasebook):
             raise ValueError(
-                f"the pool plays {self.about.get('game')} ({self.about.get('variant')}), whose "
-                "sentences are not this game's: connect to a pool that serves this game"
+                f"the pool plays {', '.join(self.about.get('games', []))}, whose sentences are not "
+                "those of this run: connect to a pool that serves it"
             )
 
     def act(
@@ -260,53 +261,53 @@ def serve_agent(
     import torch
 
     from agents.r3d2.agent import R3D2Agent
-    from marl.runs.roster import load
+    from marl.runs.roster import admit, load
 
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     member = load(agent, device)
     config = member.config
-    playing = one_of_each(config.game, config.settings(), config.variant)
+    playing = [setting.batched(1) for setting in config.settings()]
     if isinstance(member.policy, R3D2Agent):
         for game in playing:
-            member.policy.admit(game.fact_phrases, game.choice_phrases)
+            admit(member.policy, game)
     warm_up(member.policy, playing[0])
+    book = member.policy.phrasebook
+    assert book is not None
     serve_policy(
         member.policy,
-        playing[0].phrasebook,
+        book,
         run_dir,
         stop,
         number=number,
         about={
             "agent": member.name,
-            "game": config.game,
-            "variant": config.variant,
-            "players": config.players,
+            "games": config.games,
         },
         keys=None if keys is None else load_client_keys(Path(keys)),
     )
 
 
-def one_of_each(game: str, settings: tuple[int, ...], variant: str) -> list[Any]:
-    """A batch of one game of every setting, for the phrases that can occur in them."""
-    import games
-
-    return [games.batched(game, 1, 0, players=players, preset=variant) for players in settings]
-
-
-def warm_up(policy: Policy, game: Any) -> None:
+def warm_up(policy: Policy, game: BatchedGame) -> None:
     """Lets a policy act once, so that what is compiled and computed once is there."""
-    from marl.acting.actor import observe
-
-    tensors = {
-        name: np.array(tensor)
-        for name, tensor in request(
-            observe(game), np.zeros((game.num_games, policy.memory_size), np.float32)
-        ).items()
-    }
+    tensors = question(policy, game)
     for tensor in tensors.values():
         tensor.flags.writeable = False  # As it comes over the wire: compiled code tells them apart.
-    infer(policy, len(game.phrasebook), tensors)
+    infer(policy, phrases(policy), tensors)
+
+
+def question(policy: Policy, game: BatchedGame) -> dict[str, Array]:
+    """A request that can be answered: what the due seats of a game observe."""
+    from marl.acting.table import observe_as
+
+    observations = observe_as(policy, game)
+    memory = np.zeros((len(observations), policy.memory_size), np.float32)
+    return {name: np.array(tensor) for name, tensor in request(observations, memory).items()}
+
+
+def phrases(policy: Policy) -> int:
+    """How many sentences a policy knows; as many as ids can name, if it reads any."""
+    return MAX_PHRASES if policy.phrasebook is None else len(policy.phrasebook)
 
 
 class PublishedWeights:

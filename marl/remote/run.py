@@ -34,16 +34,15 @@ from typing import Any
 
 import numpy as np
 
-import games
 from agents.r3d2.agent import R3D2Agent
 from games.other_play import OtherPlay
+from games.text import joined
 from marl.acting.actor import Actor, exploration_spectrum, temperature_spectrum
 from marl.episodes import Episodes
 from marl.learning.lanes import prepare_process
 from marl.remote.policy import (
     PublishedWeights,
     RemotePolicy,
-    one_of_each,
     serve_policy,
     wait_for,
     warm_up,
@@ -52,7 +51,7 @@ from marl.remote.replay import Ledger, RemoteReplay, replay_functions
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import TrainConfig, load_config
 from marl.runs.monitor import METRICS_FILE, Monitor, read_metrics
-from marl.runs.roster import starting_weights
+from marl.runs.roster import admit, starting_weights
 from marl.runs.serial import (
     TRAINING_SEED,
     SerialRun,
@@ -126,7 +125,8 @@ def train_distributed(
     for name, count in (("workers", workers), ("actors", actors)):
         if count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
-    one_of_each(config.game, config.settings(), config.variant)  # Refuses what cannot be played.
+    for setting in config.settings():
+        setting.batched(1)  # Refuses what cannot be played.
     if not resume:
         refuse_second(run_dir)
     elif load_config(run_dir) != config:
@@ -308,10 +308,10 @@ def infer(run_dir: Path, number: int, stop: Callable[[], bool]) -> None:
     """
     prepare_process()
     config = load_config(run_dir)
-    playing = one_of_each(config.game, config.settings(), config.variant)
-    agent = R3D2Agent(config.agent, playing[0].phrasebook, config.seed)
+    playing = [setting.batched(1) for setting in config.settings()]
+    agent = R3D2Agent(config.agent, joined([game.phrasebook for game in playing]), config.seed)
     for game in playing:
-        agent.admit(game.fact_phrases, game.choice_phrases)
+        admit(agent, game)
     endpoint = wait_for(run_dir, "weights", stop)
     if endpoint is None:
         return
@@ -329,7 +329,7 @@ def infer(run_dir: Path, number: int, stop: Callable[[], bool]) -> None:
             run_dir,
             stop,
             number=number,
-            about={"game": config.game, "variant": config.variant, "players": config.players},
+            about={"games": config.games},
             weights=weights,
             load=agent.load,
         )
@@ -418,16 +418,11 @@ class _Half:
         entropy = np.random.SeedSequence([config.seed, self.share, secrets.randbits(32)])
         seeds = [int(seed >> np.uint64(2)) for seed in entropy.generate_state(8, np.uint64)]
         playing = [
-            games.batched(
-                config.game,
-                num_games,
-                TRAINING_SEED + seeds[0] + setting * 2**40,
-                players=players,
-                preset=config.variant,
-            )
-            for setting, players in enumerate(settings)
+            setting.batched(num_games, TRAINING_SEED + seeds[0] + i * 2**40)
+            for i, setting in enumerate(settings)
         ]
-        policy.require(playing[0].phrasebook)
+        book = joined([game.phrasebook for game in playing])
+        policy.require(book)
         hand = max(game.labels.shape[1] for game in playing)
         return [
             Actor(
@@ -441,6 +436,7 @@ class _Half:
                 overlap=config.learner.burn_in,
                 label_size=hand if config.agent.own_hand else 0,
                 temperatures=temperatures[self.share :: self.shares],
+                book=book,
             )
             for setting, game in enumerate(playing)
         ]

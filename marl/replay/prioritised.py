@@ -1,7 +1,7 @@
 """Prioritised replay of whole sequences.
 
-Sequences lie in an arena, their priorities in a sum tree. Where settings are to be balanced, each
-has a lane of its own: a subtree with a leaf for every slot.
+Sequences lie in a ring, their priorities in a sum tree. Where settings are to be balanced, each
+has a subtree of its own, with a leaf for every slot.
 
 Draws and weights follow Schaul et al. 2016 ("Prioritized Experience Replay"); sequences start from
 stored memory as in Kapturowski et al. 2019 ("Recurrent Experience Replay in Distributed
@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from marl.episodes import Episodes
-from marl.replay.ring import Arena
+from marl.replay.ring import Ring
 from marl.replay.sumtree import assign, find, grow
 
 # Added to every priority, so that a sequence without error can still be drawn.
@@ -97,7 +97,7 @@ class PrioritisedReplay:
         self.config, self.whole_episodes = config, whole_episodes
         self.late_updates = 0
         """Priorities that arrived after their sequence had been evicted."""
-        self._arena = Arena(
+        self._ring = Ring(
             config.capacity,
             config.capacity_bytes,
             max_length=config.max_length,
@@ -105,9 +105,9 @@ class PrioritisedReplay:
             label_size=label_size,
             num_settings=num_settings,
         )
-        # Lanes are subtrees, so their number is a power of two.
-        self._lanes = 1 << (num_settings - 1).bit_length() if config.balanced else 1
-        self._tree = grow(self._lanes << (config.capacity - 1).bit_length())
+        # Subtrees begin on one level, so their number is a power of two.
+        self._subtrees = 1 << (num_settings - 1).bit_length() if config.balanced else 1
+        self._tree = grow(self._subtrees << (config.capacity - 1).bit_length())
         self._top = 1.0  # the highest priority of a leaf so far
         # The leaf of what each slot holds, or held last.
         self._leaf_of = np.arange(config.capacity)
@@ -115,32 +115,32 @@ class PrioritisedReplay:
 
     def __len__(self) -> int:
         """Live sequences."""
-        return len(self._arena)
+        return len(self._ring)
 
     @property
     def inserted(self) -> int:
         """Sequences ever inserted."""
-        return self._arena.end
+        return self._ring.end
 
     @property
     def evicted(self) -> int:
         """Sequences evicted to make room."""
-        return self._arena.oldest
+        return self._ring.oldest
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """Live sequences and live steps of every setting, int64 [settings, 2]."""
-        return self._arena.counts[:, :2].copy()
+        return self._ring.counts[:, :2].copy()
 
     @property
     def _drawable(self) -> NDArray[np.int64]:
         """Live sequences, or episodes, that can be drawn of every setting, int64 [settings]."""
-        return self._arena.counts[:, 2 if self.whole_episodes else 0]
+        return self._ring.counts[:, 2 if self.whole_episodes else 0]
 
     @property
     def nbytes(self) -> int:
         """Bytes that the live sequences take, their slots and leaves included."""
-        return self._arena.nbytes + 16 * len(self) * self._lanes
+        return self._ring.nbytes + 16 * len(self) * self._subtrees
 
     def insert(self, episodes: Episodes) -> None:
         """Adds sequences, at the highest priority seen so far; the oldest make room.
@@ -155,12 +155,12 @@ class PrioritisedReplay:
         """
         if not len(episodes):
             return
-        oldest, end = self._arena.oldest, self._arena.end
-        self._arena.insert(episodes)
-        evicted = np.arange(oldest, min(self._arena.oldest, end)) % self.config.capacity
+        oldest, end = self._ring.oldest, self._ring.end
+        self._ring.insert(episodes)
+        evicted = np.arange(oldest, min(self._ring.oldest, end)) % self.config.capacity
         assign(self._tree, self._leaf_of[evicted], np.zeros(len(evicted)))
-        fresh = np.arange(max(end, self._arena.oldest), self._arena.end)
-        drawn = self._arena.seats(fresh) == 0 if self.whole_episodes else True
+        fresh = np.arange(max(end, self._ring.oldest), self._ring.end)
+        drawn = self._ring.seats(fresh) == 0 if self.whole_episodes else True
         self._enter(fresh, np.full(len(fresh), self._top) * drawn)
 
     def sample(self, n: int) -> Sample:
@@ -183,17 +183,17 @@ class PrioritisedReplay:
             n = self._episodes_of(n)
         # Strata: the k-th point lies in the k-th of n equal parts of the line.
         points = (np.arange(n) + self._rng.random(n)) / n
-        lanes, points = self._lanes_at(points)
-        leaves = find(self._tree, points, self._lanes + lanes)
-        sizes = drawable[lanes] if self._lanes > 1 else drawable.sum()
+        subtrees, points = self._subtrees_at(points)
+        leaves = find(self._tree, points, self._subtrees + subtrees)
+        sizes = drawable[subtrees] if self._subtrees > 1 else drawable.sum()
         chances = sizes * self._tree[len(self._tree) // 2 + leaves]
-        chances /= self._tree[self._lanes + lanes]
+        chances /= self._tree[self._subtrees + subtrees]
         weights = (chances / chances.min()) ** -self.config.beta
-        oldest = self._arena.oldest
-        slots = leaves % (len(self._tree) // (2 * self._lanes))
+        oldest = self._ring.oldest
+        slots = leaves % (len(self._tree) // (2 * self._subtrees))
         ids = oldest + (slots - oldest) % self.config.capacity
-        drawn = self._arena.whole(ids) if self.whole_episodes else ids
-        return Sample(ids, weights.astype(np.float32), self._arena.gather(drawn))
+        drawn = self._ring.whole(ids) if self.whole_episodes else ids
+        return Sample(ids, weights.astype(np.float32), self._ring.gather(drawn))
 
     def update(self, ids: NDArray[np.int64], priorities: NDArray[np.float32]) -> None:
         """Sets the priorities of sampled sequences; those evicted since are counted and ignored.
@@ -208,7 +208,7 @@ class PrioritisedReplay:
         ids, errors = np.asarray(ids, np.int64), np.asarray(priorities)
         if ids.shape != errors.shape:
             raise ValueError(f"{ids.shape} ids and {errors.shape} priorities do not go together")
-        oldest, end = self._arena.oldest, self._arena.end
+        oldest, end = self._ring.oldest, self._ring.end
         leaves, values, top, wrong = _priced(
             ids, errors, oldest, end, self.config.alpha, self._leaf_of
         )
@@ -226,11 +226,11 @@ class PrioritisedReplay:
         Large arrays are views of what replay holds: write them out, or copy them, before the next
         insertion.
         """
-        slots = self._arena.ids % self.config.capacity
+        slots = self._ring.ids % self.config.capacity
         generator = self._rng.bit_generator.state["state"]
         halves = [generator[name] >> shift for name in ("state", "inc") for shift in (0, 64)]
         return {
-            **self._arena.state(),
+            **self._ring.state(),
             "shape": self._shape(),
             "priorities": self._tree[len(self._tree) // 2 + self._leaf_of[slots]],
             "top": np.array([self._top]),
@@ -250,9 +250,9 @@ class PrioritisedReplay:
                 f"settings, columns, trees) {arrays['shape'].tolist()} and this one "
                 f"{self._shape().tolist()}: resume with the configuration it was saved with"
             )
-        self._arena.load_state(arrays)
+        self._ring.load_state(arrays)
         self._tree[:] = 0
-        self._enter(self._arena.ids, np.asarray(arrays["priorities"], np.float64))
+        self._enter(self._ring.ids, np.asarray(arrays["priorities"], np.float64))
         self._top = float(arrays["top"][0])
         self.late_updates = int(arrays["late_updates"][0])
         state, state_high, inc, inc_high = (int(half) for half in arrays["random"])
@@ -261,42 +261,42 @@ class PrioritisedReplay:
         self._rng.bit_generator.state = generator
 
     def _shape(self) -> NDArray[np.int64]:
-        return np.array([*self._arena.shape, self._lanes], np.int64)
+        return np.array([*self._ring.shape, self._subtrees], np.int64)
 
     def _enter(self, ids: NDArray[np.int64], priorities: NDArray[np.float64]) -> None:
         """Gives live sequences their leaves."""
         slots = ids % self.config.capacity
         leaves = slots
-        if self._lanes > 1:
-            leaves = slots + self._arena.settings(ids) * (len(self._tree) // (2 * self._lanes))
+        if self._subtrees > 1:
+            leaves = slots + self._ring.settings(ids) * (len(self._tree) // (2 * self._subtrees))
         self._leaf_of[slots] = leaves
         assign(self._tree, leaves, priorities)
 
-    def _lanes_at(
+    def _subtrees_at(
         self, points: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The lane under each point of [0, 1], and how far along that lane it lies."""
-        if self._lanes == 1:
+        """The subtree under each point of [0, 1], and how far along it the point lies."""
+        if self._subtrees == 1:
             return np.zeros(len(points), np.int64), points
         ends = np.cumsum(self._shares())
-        # Rounding may leave the last end below 1: what lies beyond is of the last lane in use.
-        lanes = np.minimum(
+        # Rounding may leave the last end below 1: what lies beyond is of the last subtree in use.
+        subtrees = np.minimum(
             np.searchsorted(ends, points, "right"), np.flatnonzero(self._drawable)[-1]
         )
         starts = np.concatenate([[0.0], ends])
-        fractions = (points - starts[lanes]) / (starts[lanes + 1] - starts[lanes])
-        return lanes, np.clip(fractions, 0.0, 1.0)
+        fractions = (points - starts[subtrees]) / (starts[subtrees + 1] - starts[subtrees])
+        return subtrees, np.clip(fractions, 0.0, 1.0)
 
     def _shares(self) -> NDArray[np.float64]:
         """The share of each setting in the draws where settings are balanced: [settings]."""
-        widths = self._drawable / np.maximum(self._arena.counts[:, 1], 1)
+        widths = self._drawable / np.maximum(self._ring.counts[:, 1], 1)
         shares: NDArray[np.float64] = widths / widths.sum()
         return shares
 
     def _episodes_of(self, n: int) -> int:
         """How many episodes have about n sequences."""
-        drawable, sequences = self._drawable, self._arena.counts[:, 0]
-        shares = self._shares() if self._lanes > 1 else drawable / drawable.sum()
+        drawable, sequences = self._drawable, self._ring.counts[:, 0]
+        shares = self._shares() if self._subtrees > 1 else drawable / drawable.sum()
         mean = float((shares * sequences / np.maximum(drawable, 1)).sum())
         return max(1, round(n / mean))
 

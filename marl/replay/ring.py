@@ -5,7 +5,8 @@ always one range, ``id % capacity`` is a sequence's slot, and the id of an evict
 comes back.
 
 A span holds, in this order: rewards and initial memory as floats; the number of facts, the number
-of choices, the action and what was taught of every step; the facts; the choices; the labels.
+of choices, the action, what was taught and the time that went by of every step; the facts; the
+choices; the labels.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -24,13 +25,14 @@ from marl.episodes import Episodes
 
 # Columns of a slot. Starts and sizes count 16-bit words of the ring; _MEMORY is 0 where the
 # initial memory is all zeros, as at the start of every episode, and is therefore not stored.
-_START, _WORDS, _LENGTH, _FACTS, _CHOICES, _MEMORY, _TERMINAL, _SETTING, _VERSION, _SEAT = range(10)
-_COLUMNS = 10
+_START, _WORDS, _LENGTH, _FACTS, _CHOICES, _MEMORY, _TERMINAL, _FRESH = range(8)
+_SETTING, _VERSION, _SEAT = range(8, 11)
+_COLUMNS = 11
 # Entries of the cursor: where the next span begins, the oldest live id, the next id.
 _HEAD, _OLDEST, _NEXT = range(3)
 
 
-class Arena:
+class Ring:
     """Sequences in the order of their insertion, the oldest evicted first.
 
     Args:
@@ -124,6 +126,7 @@ class Arena:
         rows, fault, where = _measure(
             episodes.lengths,
             episodes.terminal,
+            episodes.fresh,
             episodes.setting,
             episodes.version,
             episodes.seat,
@@ -157,7 +160,9 @@ class Arena:
             choices=np.empty(choices, np.int16),
             actions=np.empty(steps, np.int16),
             rewards=np.empty(steps, np.float32),
+            elapsed=np.empty(steps, np.int16),
             terminal=rows[:, _TERMINAL].astype(np.bool_),
+            fresh=rows[:, _FRESH].astype(np.bool_),
             memory=np.empty((len(rows), self.memory_size), np.float32),
             setting=rows[:, _SETTING].astype(np.int16),
             version=rows[:, _VERSION].astype(np.int32),
@@ -183,7 +188,7 @@ class Arena:
         }
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Takes over the ``state`` of an arena of the same ``shape``."""
+        """Takes over the ``state`` of a ring of the same ``shape``."""
         self._cursor[:] = arrays["cursor"]
         rows = self._slots[self.ids % self.capacity] = arrays["slots"]
         tail, head = self._spans()
@@ -214,9 +219,11 @@ class Arena:
             "fact_counts": steps,
             "choice_counts": steps,
             "rewards": steps,
+            "elapsed": steps,
             "labels": (*steps, self.label_size),
             "memory": (*sequences, self.memory_size if episodes.memory.shape[-1] else 0),
             "terminal": sequences,
+            "fresh": sequences,
             "setting": sequences,
             "version": sequences,
             "seat": sequences,
@@ -239,7 +246,9 @@ _DTYPES = {
     "choices": np.dtype(np.int16),
     "actions": np.dtype(np.int16),
     "rewards": np.dtype(np.float32),
+    "elapsed": np.dtype(np.int16),
     "terminal": np.dtype(np.bool_),
+    "fresh": np.dtype(np.bool_),
     "memory": np.dtype(np.float32),
     "setting": np.dtype(np.int16),
     "version": np.dtype(np.int32),
@@ -252,7 +261,8 @@ _FAULTS = {
     1: "sequence {where} must have 1 to {max_length} steps: cut longer ones, or raise "
     "replay.max_length",
     2: "episodes.lengths add up to {where} steps, which is not how many actions there are",
-    3: "sequence {where} has a step without a choice, or whose action is not one of its choices",
+    3: "sequence {where} has a step without a choice, whose action is not one of its choices, or "
+    "whose time runs backwards",
     4: "episodes.fact_counts add up to {where}, which is not how many facts there are",
     5: "episodes.choice_counts add up to {where}, which is not how many choices there are",
     6: "sequence {where} has a reward that is not finite",
@@ -274,6 +284,7 @@ def _parts(episodes: Episodes) -> tuple[NDArray[Any], ...]:
         episodes.choice_counts,
         episodes.actions,
         episodes.taught,
+        episodes.elapsed,
         episodes.facts,
         episodes.choices,
         episodes.labels.reshape(-1),
@@ -282,10 +293,20 @@ def _parts(episodes: Episodes) -> tuple[NDArray[Any], ...]:
 
 @njit(cache=True, nogil=True)
 def _measure(
-    lengths, terminal, setting, version, seat, parts, num_settings, label_size, max_length, size
+    lengths,
+    terminal,
+    fresh,
+    setting,
+    version,
+    seat,
+    parts,
+    num_settings,
+    label_size,
+    max_length,
+    size,
 ):
     """Rows of new sequences; with the number of a fault and what is wrong, if there is one."""
-    rewards, memory, fact_counts, choice_counts, actions, taught, facts, choices, _ = parts
+    rewards, memory, fact_counts, choice_counts, actions, taught, elapsed, facts, choices, _ = parts
     rows = np.zeros((len(lengths), _COLUMNS), np.int64)
     step = all_facts = all_choices = np.int64(0)
     for e in range(len(lengths)):
@@ -300,7 +321,7 @@ def _measure(
         # Without branches, for speed: negative numbers leave their sign in what is or-ed.
         signs, lessons, endless = np.int64(0), np.int64(0), False
         for s in range(step, step + length):
-            signs |= fact_counts[s] | actions[s] | (choice_counts[s] - 1 - actions[s])
+            signs |= fact_counts[s] | actions[s] | (choice_counts[s] - 1 - actions[s]) | elapsed[s]
             lessons |= (taught[s] + 1) | (choice_counts[s] - 1 - taught[s])
             endless |= not np.isfinite(rewards[s])
             fact_sum += fact_counts[s]
@@ -316,7 +337,7 @@ def _measure(
             if memory[e, m] != 0:
                 stored = memory.shape[1]
                 break
-        words = 6 * length + 2 * stored + fact_sum + choice_sum + (label_size * length + 1) // 2
+        words = 7 * length + 2 * stored + fact_sum + choice_sum + (label_size * length + 1) // 2
         words += words % 2
         if words > size:
             return rows, 10, 2 * words
@@ -326,6 +347,7 @@ def _measure(
         rows[e, _CHOICES] = choice_sum
         rows[e, _MEMORY] = stored
         rows[e, _TERMINAL] = terminal[e]
+        rows[e, _FRESH] = fresh[e]
         rows[e, _SETTING] = setting[e]
         rows[e, _VERSION] = version[e]
         rows[e, _SEAT] = seat[e]
@@ -398,7 +420,8 @@ def _copy(target, to, source, start, count):
 def _pack(rows, views, parts):
     """Copies sequences into their spans."""
     floats, words, octets = views
-    rewards, memory, fact_counts, choice_counts, actions, taught, facts, choices, labels = parts
+    rewards, memory, fact_counts, choice_counts, actions, taught, elapsed = parts[:7]
+    facts, choices, labels = parts[7:]
     width = len(labels) // max(len(actions), 1)
     step = fact = choice = 0
     for row in range(len(rows)):
@@ -411,7 +434,8 @@ def _pack(rows, views, parts):
         _copy(words, at + length, choice_counts, step, length)
         _copy(words, at + 2 * length, actions, step, length)
         _copy(words, at + 3 * length, taught, step, length)
-        at += 4 * length
+        _copy(words, at + 4 * length, elapsed, step, length)
+        at += 5 * length
         _copy(words, at, facts, fact, rows[row, _FACTS])
         at += rows[row, _FACTS]
         _copy(words, at, choices, choice, rows[row, _CHOICES])
@@ -428,7 +452,8 @@ def _pack(rows, views, parts):
 def _unpack(rows, views, parts):
     """Copies sequences out of their spans: ``_pack`` the other way round."""
     floats, words, octets = views
-    rewards, memory, fact_counts, choice_counts, actions, taught, facts, choices, labels = parts
+    rewards, memory, fact_counts, choice_counts, actions, taught, elapsed = parts[:7]
+    facts, choices, labels = parts[7:]
     width = len(labels) // max(len(actions), 1)
     step = fact = choice = 0
     for row in range(len(rows)):
@@ -442,7 +467,8 @@ def _unpack(rows, views, parts):
         _copy(choice_counts, step, words, at + length, length)
         _copy(actions, step, words, at + 2 * length, length)
         _copy(taught, step, words, at + 3 * length, length)
-        at += 4 * length
+        _copy(elapsed, step, words, at + 4 * length, length)
+        at += 5 * length
         _copy(facts, fact, words, at, rows[row, _FACTS])
         at += rows[row, _FACTS]
         _copy(choices, choice, words, at, rows[row, _CHOICES])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.r3d2.config import R3D2Config
+from games.settings import Setting, parse_all
 from marl.learning.imitation import ImitationConfig
 from marl.learning.learner import LearnerConfig
 from marl.replay.prioritised import ReplayConfig
@@ -47,12 +48,8 @@ class ActorConfig:
 class TrainConfig:
     """A training run. The same configuration and seed give the same run, bit for bit."""
 
-    game: str = "hanabi"
-    """Name of the game."""
-    players: str = "2"
-    """Numbers of players to train for at once: "2", "2-5" or "2,4"."""
-    variant: str = "full"
-    """Preset of the game's rules: full, small or very-small."""
+    games: tuple[str, ...] = ("hanabi:2",)
+    """What is learned, all at once: names of settings, such as hanabi:2-5 or hanabi:3@small."""
     seed: int = 1
     """Seed of everything random."""
     imitate: str | None = None
@@ -85,7 +82,8 @@ class TrainConfig:
     """How somebody is imitated."""
 
     def __post_init__(self) -> None:
-        self.settings()
+        # One name for each setting, however they were written.
+        object.__setattr__(self, "games", tuple(setting.name for setting in self.settings()))
         for name in ("warm_up", "evaluate_interval", "evaluate_games", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -99,25 +97,13 @@ class TrainConfig:
                 f"{self.replay.max_length // 2 - 1}"
             )
 
-    def settings(self) -> tuple[int, ...]:
-        """The numbers of players, in ascending order.
+    def settings(self) -> tuple[Setting, ...]:
+        """What is learned.
 
         Raises:
-            ValueError: if ``players`` cannot be read.
+            ValueError: if a name cannot be read, or means something that is not there.
         """
-        found: set[int] = set()
-        for part in self.players.split(","):
-            first, dash, last = part.partition("-")
-            try:
-                low, high = int(first), int(last) if dash else int(first)
-            except ValueError:
-                raise ValueError(
-                    f'players must look like "2", "2-5" or "2,4", got {self.players!r}'
-                ) from None
-            if low > high:
-                raise ValueError(f"players {part!r} runs backwards: write {high}-{low}")
-            found.update(range(low, high + 1))
-        return tuple(sorted(found))
+        return parse_all(self.games)
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -139,9 +125,10 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
         "imitation": ImitationConfig,
     }
     try:
-        return TrainConfig(
-            **{name: parts[name](**v) if name in parts else v for name, v in values.items()}
-        )
+        fields = {name: parts[name](**v) if name in parts else v for name, v in values.items()}
+        if isinstance(fields.get("games"), list):  # JSON has no tuples
+            fields["games"] = tuple(fields["games"])
+        return TrainConfig(**fields)
     except TypeError as error:
         raise ValueError(
             f"this configuration is not one of this version of Troupe: {error}"

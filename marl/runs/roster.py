@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 import agents
-import games
 from agents import bots
 from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
-from marl.acting.actor import observe
+from games.settings import Setting
+from games.text import Translation, joined
+from marl.acting.table import Table
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
 from marl.core import Policy
@@ -54,22 +54,16 @@ class Member:
     config: TrainConfig
     updates: int
 
-    def restriction(self, players: int, variant: str) -> str | None:
-        """Why it cannot play with so many players by these rules; None if it can.
+    def restriction(self, setting: Setting) -> str | None:
+        """Why it cannot play a setting; None if it can.
 
         An agent that reads no text (``encoder="vector"``) plays what it was trained on and nothing
         else: elsewhere it meets phrases that mean nothing to it.
         """
-        trained = self.config
-        if trained.agent.encoder != "vector":
+        if self.config.agent.encoder != "vector" or setting in self.config.settings():
             return None
-        if trained.variant == variant and players in trained.settings():
-            return None
-        known = ", ".join(map(str, trained.settings()))
-        return (
-            f"it reads no text, and knows only what it was trained on ({known} players, "
-            f"{trained.variant} rules)"
-        )
+        known = ", ".join(self.config.games)
+        return f"it reads no text, and knows only what it was trained on ({known})"
 
 
 def shipped() -> list[str]:
@@ -90,7 +84,7 @@ def load(name: str, device: str = "cpu") -> Member:
     """
     if name.startswith(BOT):
         policy = bots.make(name.removeprefix(BOT))
-        return Member(name, None, policy, TrainConfig(game="hanabi", players="2-5"), 0)
+        return Member(name, None, policy, TrainConfig(games=("hanabi:2-5",)), 0)
     folder = Path(name)
     if not folder.is_dir():
         if name not in shipped():
@@ -105,40 +99,53 @@ def load(name: str, device: str = "cpu") -> Member:
     except json.JSONDecodeError as error:
         raise ValueError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
     weights, updates = _weights(folder)
-    players = config.settings()[0]
-    book = games.batched(config.game, 1, 0, players=players, preset=config.variant).phrasebook
+    book = joined([setting.batched(1).phrasebook for setting in config.settings()])
     agent = R3D2Agent(config.agent, book, config.seed).to(device)
     agent.load(updates, weights)
     agent.eval()
     return Member(name, folder, agent, config, updates)
 
 
+def admit(agent: R3D2Agent, game: BatchedGame) -> None:
+    """Tells an agent which sentences can occur in a game (see ``R3D2Agent.admit``).
+
+    Raises:
+        ValueError: if its phrasebook is closed and lacks one of them.
+    """
+    words = Translation(game.phrasebook, agent.phrasebook)
+    phrases = (game.fact_phrases, game.choice_phrases, game.label_phrases)
+    agent.admit(*(words(ids) for ids in phrases))
+
+
 def find_teacher(
-    name: str, playing: Sequence[BatchedGame], variant: str, device: str = "cpu"
+    name: str, settings: Sequence[Setting], playing: Sequence[BatchedGame], device: str = "cpu"
 ) -> Policy:
     """Somebody to be imitated, by name, once they have been seen to play every setting.
 
     Args:
         name: whatever ``load`` accepts.
+        settings: what is to be taught.
         playing: games of each setting, at their start; they are left as they are.
-        variant: preset of their rules.
         device: where the teacher is, if it is a network.
 
     Raises:
         ValueError: if there is no such player, or it cannot play one of the settings.
     """
     member = load(name, device)
-    for game in playing:
-        reason = member.restriction(game.num_players, variant)
-        if reason is None:
-            memory = np.zeros((game.num_games, member.policy.memory_size), np.float32)
-            try:
-                member.policy.act(observe(game), memory)
-            except ValueError as error:
-                reason = str(error)
+    for setting, game in zip(settings, playing, strict=True):
+        reason = member.restriction(setting) or refusal(member.policy, game)
         if reason is not None:
-            raise ValueError(f"{name} cannot teach {game.num_players} players: {reason}")
+            raise ValueError(f"{name} cannot teach {setting.name}: {reason}")
     return member.policy
+
+
+def refusal(policy: Policy, game: BatchedGame) -> str | None:
+    """Why a policy cannot choose in a game as it stands, in its own words; None if it can."""
+    try:
+        Table(game, [policy]).choose()
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def starting_weights(config: TrainConfig) -> dict[str, Tensor]:

@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import games
 from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
 from games.other_play import OtherPlay
+from games.settings import Setting
+from games.text import joined
 from marl.acting.actor import Actor, exploration_spectrum, temperature_spectrum
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
@@ -39,7 +40,7 @@ from marl.learning.learner import Learner
 from marl.replay.limiter import Limiter
 from marl.runs.monitor import Monitor
 from marl.replay.prioritised import PrioritisedReplay
-from marl.runs.roster import find_teacher, starting_weights
+from marl.runs.roster import admit, find_teacher, starting_weights
 from marl.runs.state import flatten, unflatten
 from marl.learning.weights import LocalWeights
 
@@ -68,21 +69,17 @@ class SerialRun:
         seeds = np.random.SeedSequence(config.seed).generate_state(3 + 2 * len(self.settings))
         agent_seed, replay_seed, *seeds_of_settings = (int(seed) for seed in seeds)
         playing = [
-            self._game(players, share, TRAINING_SEED + seeds_of_settings[2 * i])
-            for i, players in enumerate(self.settings)
+            self._game(setting, share, TRAINING_SEED + seeds_of_settings[2 * i])
+            for i, setting in enumerate(self.settings)
         ]
-        longest = max(game.max_turns for game in playing)
-        if config.learner.mixing == "vdn" and longest > config.replay.max_length:
-            raise ValueError(
-                f"learner.mixing=vdn needs whole episodes, of up to {longest} own turns here: "
-                f"raise replay.max_length from {config.replay.max_length}"
-            )
-        first = playing[0]
-        self.agent = R3D2Agent(config.agent, first.phrasebook, agent_seed)
-        self.player = R3D2Agent(config.agent, first.phrasebook, agent_seed)
+        if config.learner.mixing == "vdn":
+            _refuse_cuts(playing, config.replay.max_length)
+        book = joined([game.phrasebook for game in playing])
+        self.agent = R3D2Agent(config.agent, book, agent_seed)
+        self.player = R3D2Agent(config.agent, book, agent_seed)
         for agent in (self.agent, self.player):
             for game in playing:
-                agent.admit(game.fact_phrases, game.choice_phrases, game.label_phrases)
+                admit(agent, game)
             agent.to(device)
         # Hands differ in size; there are no answers for cards that a hand does not have.
         hand = max(game.labels.shape[1] for game in playing)
@@ -164,20 +161,10 @@ class SerialRun:
             self.limiter.inserted(len(episodes))
         self._played.clear()
 
-    def evaluate(self, games_each: int, seed: int = EVALUATION_SEED) -> dict[int, Evaluation]:
-        """Greedy play of the running mean of the weights, for every number of players."""
+    def evaluate(self, games_each: int, seed: int = EVALUATION_SEED) -> list[Evaluation]:
+        """Greedy play of the running mean of the weights, in every setting."""
         average = self.learner.averaged()
-        return {
-            players: evaluate(
-                average,
-                lambda n, s, players=players: games.batched(  # type: ignore[misc]
-                    self.config.game, n, s, players=players, preset=self.config.variant
-                ),
-                games_each,
-                seed,
-            )
-            for players in self.settings
-        }
+        return [evaluate(average, setting, games_each, seed) for setting in self.settings]
 
     def learning_metrics(self) -> dict[str, float]:
         """How learning went since the last call, by the names of docs/metrics.md."""
@@ -195,13 +182,12 @@ class SerialRun:
         }
 
     def evaluation_metrics(self) -> dict[str, float]:
-        """Scores of greedy play, for every number of players and under both scoring rules."""
+        """What greedy play came to in every setting, under every name of its scoring."""
         metrics = self.learning_metrics()
-        for players, result in self.evaluate(self.config.evaluate_games).items():
+        for result in self.evaluate(self.config.evaluate_games):
             metrics |= {
-                f"evaluate/{players}p/score": result.mean("zero"),
-                f"evaluate/{players}p/score_kept": result.mean("kept"),
-                f"evaluate/{players}p/lost_share": result.lost_share,
+                f"evaluate/{result.setting.slug}/{name}": result.mean(name)
+                for name in result.scoring
             }
         return metrics
 
@@ -250,6 +236,7 @@ class SerialRun:
                 max_length=self.config.replay.max_length,
                 overlap=self.config.learner.burn_in,
                 label_size=self._labels,
+                book=self.agent.phrasebook,
                 temperatures=temperatures,
                 teaching=teaching,
             )
@@ -262,18 +249,27 @@ class SerialRun:
         sequence = np.random.SeedSequence([config.seed, 1])
         seeds = [int(seed) for seed in sequence.generate_state(2 * len(self.settings))]
         playing = [
-            self._game(players, share, TRAINING_SEED + seeds[2 * i])
-            for i, players in enumerate(self.settings)
+            self._game(setting, share, TRAINING_SEED + seeds[2 * i])
+            for i, setting in enumerate(self.settings)
         ]
-        teacher = find_teacher(name, playing, config.variant, device)
+        teacher = find_teacher(name, self.settings, playing, device)
         epsilons = np.full(share, config.imitation.epsilon)
         return self._actors(teacher, playing, epsilons, seeds[1::2], teaching=True)
 
-    def _game(self, players: int, num_games: int, seed: int) -> BatchedGame:
-        game = games.batched(
-            self.config.game, num_games, seed, players=players, preset=self.config.variant
-        )
+    def _game(self, setting: Setting, num_games: int, seed: int) -> BatchedGame:
+        game = setting.batched(num_games, seed)
         return OtherPlay(game, seed) if self.config.actor.other_play else game
+
+
+def _refuse_cuts(playing: Sequence[BatchedGame], max_length: int) -> None:
+    """Raises ValueError where an episode may be longer than a sequence."""
+    for game in playing:
+        if game.max_turns is None or game.max_turns > max_length:
+            raise ValueError(
+                "learner.mixing=vdn needs whole episodes, of up to "
+                f"{game.max_turns or 'any number of'} own turns here: raise replay.max_length "
+                f"from {max_length}"
+            )
 
 
 def train(

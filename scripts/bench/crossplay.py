@@ -18,15 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import games
 from agents import bots
-from marl.acting.actor import observe
 from marl.acting.evaluate import evaluate
+from marl.acting.table import Table, play
 from marl.core import Policy
 from marl.crossplay import report
-from marl.crossplay.cells import Crossplay, CrossplayConfig, Entrant, play_table
+from marl.crossplay.cells import Crossplay, CrossplayConfig, Entrant
 from scripts.bench import Row, rate
 
 GAMES = 1000
@@ -42,9 +40,9 @@ def run(seconds: float) -> Iterator[Row]:
     """Measures."""
     names = tuple(f"bot:{name}" for name in bots.NAMES)
     entrants = [Entrant(f"bot:{name}", bots.make(name)) for name in bots.NAMES]
-    config = CrossplayConfig(names, (2,), GAMES)
+    config = CrossplayConfig(names, ("hanabi:2",), GAMES)
     for entrant in entrants:  # compiles
-        evaluate(entrant.policy, lambda n, seed: config.make_game(2, n, seed), 2, 0)
+        evaluate(entrant.policy, config.parsed()[0], 2, 0)
     for entrant in entrants:
         for players in SPEED_PLAYERS:
             moves = _moves(entrant.policy, players, 0.1 * seconds / len(entrants))
@@ -84,24 +82,16 @@ def _matrix(crossplay: Crossplay, seconds: float) -> Iterator[Row]:
 def _moves(policy: Policy, players: int, seconds: float) -> float:
     """Moves a second of one policy in all seats of a batch, the moves themselves included."""
     game = games.batched("hanabi", GAMES, 0, players=players)
-    memory = np.zeros((GAMES, players, policy.memory_size), np.float32)
-    rows = np.arange(GAMES)
-
-    def move() -> None:
-        seat = game.seat.copy()
-        choices, _, memory[rows, seat] = policy.act(observe(game), memory[rows, seat])
-        step = game.step(choices)
-        memory[step.terminated | step.truncated] = 0
-
-    return GAMES * rate(move, seconds)
+    table = Table(game, [policy])
+    return GAMES * rate(lambda: table.step(table.choose().choices), seconds)
 
 
 def _rate(policy: Any, config: CrossplayConfig, seconds: float) -> float:
     """Games a second of one policy in all seats."""
-    seating = np.zeros((GAMES, 2), np.int64)
+    setting = config.parsed()[0]
     start, batches = time.perf_counter(), 0
     while time.perf_counter() - start < seconds or not batches:
-        play_table([policy], seating, config.make_game(2, GAMES, batches * GAMES))
+        play(setting.batched(GAMES, batches * GAMES), [policy])
         batches += 1
     return batches * GAMES / (time.perf_counter() - start)
 

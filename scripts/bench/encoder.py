@@ -22,7 +22,8 @@ import games
 from agents.core import Observations
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
-from marl.acting.actor import Actor, observe
+from marl.acting.actor import Actor
+from marl.acting.table import observe
 from marl.episodes import Episodes, concatenate
 from marl.learning.learner import Learner, LearnerConfig
 from marl.learning.weights import LocalWeights
@@ -121,7 +122,7 @@ class Side:
 class Cautious:
     """Moves at random but never plays a card, so that games last as long as good ones do."""
 
-    memory_size, version = 0, 0
+    memory_size, version, phrasebook = 0, 0, None
 
     def __init__(self, game: games.BatchedGame) -> None:
         self.plays = np.array([phrase.startswith("I play") for phrase in game.phrasebook] + [True])
@@ -143,7 +144,7 @@ def _play(game: games.BatchedGame) -> Episodes:
     while actor.episodes < GAMES:
         actor.step()
     # On to the middle of the next games, for observations of average length.
-    for _ in range(game.max_turns // 2):
+    for _ in range((game.max_turns or 0) // 2):
         actor.step()
     return concatenate(found)
 

@@ -18,7 +18,7 @@ from agents.core import Observations
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
 from games.text import PAD, Phrasebook
-from marl.acting.actor import observe
+from marl.acting.table import observe
 
 SMALL = R3D2Config(hidden=32, memory=32, text_hidden=32)
 CLOSE = 1e-4

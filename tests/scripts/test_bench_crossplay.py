@@ -10,7 +10,7 @@ import pytest
 from agents import bots
 from agents.bots import make
 from games.hanabi import HanabiBatched, HanabiConfig
-from marl.acting.actor import observe
+from marl.acting.table import observe
 from scripts.bench.crossplay import iggi, run
 from tests.games.hanabi_reference import whole_deck, write_move
 

@@ -8,8 +8,8 @@ import torch
 import games
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
-from marl.acting.actor import observe
 from marl.acting.belief import own_hand
+from marl.acting.table import observe
 from tests.marl.players import Hashing
 
 SHAPE = R3D2Config(text_hidden=32, hidden=16, own_hand=True)

@@ -15,8 +15,8 @@ import games
 from agents.core import Observations
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
-from marl.acting.actor import observe
 from marl.acting.evaluate import evaluate
+from marl.acting.table import observe
 from marl.crossplay.cells import (
     Cell,
     Crossplay,

@@ -11,7 +11,7 @@ import torch
 
 import games
 from agents.bots import Bot
-from marl.acting.actor import observe
+from marl.acting.table import observe
 from marl.learning.imitation import ImitationConfig, cross_entropy
 from marl.runs.roster import find_teacher
 from tests.marl.players import exported

@@ -14,8 +14,8 @@ import games
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
 from games.text import PAD, Phrasebook
-from marl.acting.actor import observe
 from marl.acting.evaluate import evaluate
+from marl.acting.table import observe
 from marl.remote.policy import (
     FILL,
     PublishedWeights,

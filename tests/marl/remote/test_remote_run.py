@@ -232,8 +232,8 @@ def assert_no_sequence_twice(run_dir):
     run = LearnerRun(CONFIG, run_dir)
     try:
         run.load_state(unflatten(*CheckpointStore(run_dir / "checkpoints").load()))
-        arena = run.replay._arena
-        episodes = arena.gather(arena.ids)
+        ring = run.replay._ring
+        episodes = ring.gather(ring.ids)
     finally:
         run.close()
     seen = set()

@@ -1,0 +1,225 @@
+"""Settings: a game with its number of players and its options, and how it is named.
+
+A name is ``GAME[:PLAYERS][@OPTION]...``. An option is ``name=value``, or the name of a preset::
+
+    hanabi:2                      two-player Hanabi
+    hanabi:2-5                    four settings, one for each number of players
+    hanabi:3@small                fewer colours and ranks
+    supply-chain:4@margin=1.2     a parameter of the game
+
+Where a game can be played by one number of players only, or none is named, its usual number is
+meant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+
+from games.core import BatchedGame
+
+Value = int | float | bool | str | None
+"""What an option can be set to."""
+
+
+class Room(Protocol):
+    """What the package of a game, or of several, offers: a module with one function."""
+
+    def make_batched(
+        self,
+        name: str,
+        players: int,
+        num_games: int,
+        seed: int,
+        restart: bool,
+        options: Mapping[str, Any],
+    ) -> BatchedGame:
+        """A batch of one of its games.
+
+        Args:
+            name: which of its games.
+            players: seats of each game, one of ``GameInfo.players``.
+            num_games: N.
+            seed: the k-th episode of game i has the seed ``seed + i + k * N``.
+            restart: whether finished games start again inside ``step``.
+            options: the game's own; ``preset`` names a set of them.
+
+        Raises:
+            ValueError: if an option is unknown or out of range.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class GameInfo:
+    """Where a game is found, and by how many it can be played.
+
+    Attributes:
+        room: the module that makes it.
+        players: numbers of seats it can be played with.
+        usual: the number that is meant where none is named.
+    """
+
+    room: str
+    players: tuple[int, ...]
+    usual: int
+
+
+GAMES: dict[str, GameInfo] = {
+    "hanabi": GameInfo("games.hanabi", (2, 3, 4, 5), 2),
+    "tracking": GameInfo("games.tracking", (1,), 1),
+}
+"""Every game that can be named."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A game with its number of players and its options.
+
+    Attributes:
+        game: a name out of ``GAMES``.
+        players: seats.
+        options: the game's own, in the order of their names.
+
+    Raises:
+        ValueError: if the game is unknown, or cannot be played by so many.
+    """
+
+    game: str
+    players: int
+    options: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        info = find_game(self.game)
+        if self.players not in info.players:
+            known = ", ".join(map(str, info.players))
+            raise ValueError(f"{self.game} is played by {known} players, got {self.players}")
+        object.__setattr__(self, "options", dict(sorted(self.options.items())))
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def name(self) -> str:
+        """The name that ``parse`` reads, the shortest one."""
+        one = len(find_game(self.game).players) == 1
+        options = [
+            f"@{value}" if name == "preset" else f"@{name}={_written(value)}"
+            for name, value in self.options.items()
+        ]
+        return "".join([self.game, "" if one else f":{self.players}", *options])
+
+    @property
+    def slug(self) -> str:
+        """The name with letters, digits, dots and dashes only, for files and curves."""
+        return re.sub(r"[^A-Za-z0-9.]+", "-", self.name)
+
+    def batched(self, num_games: int, seed: int = 0, restart: bool = True) -> BatchedGame:
+        """A batch of the game; see ``games.batched``."""
+        room: Room = import_module(find_game(self.game).room)  # type: ignore[assignment]
+        return room.make_batched(
+            self.game, self.players, num_games, seed, restart, dict(self.options)
+        )
+
+
+def find_game(name: str) -> GameInfo:
+    """What is known of a game.
+
+    Raises:
+        ValueError: if there is none of the name.
+    """
+    if name not in GAMES:
+        raise ValueError(f"unknown game {name!r}; there are {', '.join(GAMES)}")
+    return GAMES[name]
+
+
+def parse(name: str) -> tuple[Setting, ...]:
+    """The settings that a name stands for, one for each number of players it names.
+
+    Raises:
+        ValueError: if it cannot be read, or names something that is not there.
+    """
+    head, *tail = name.split("@")
+    game, colon, numbers = head.partition(":")
+    info = find_game(game)
+    options: dict[str, Value] = {}
+    for part in tail:
+        key, equals, value = part.partition("=")
+        key, given = (key.replace("-", "_"), _read(value)) if equals else ("preset", part)
+        if not part or key in options:
+            raise ValueError(f"setting {name!r}: write each option once, as @name=value or @preset")
+        options[key] = given
+    players = parse_numbers(numbers, "players") if colon else (info.usual,)
+    return tuple(Setting(game, number, options) for number in players)
+
+
+def parse_all(names: Iterable[str]) -> tuple[Setting, ...]:
+    """The settings of several names, in order.
+
+    Raises:
+        ValueError: if there is none, one cannot be read, or one is named twice.
+    """
+    settings = tuple(setting for name in names for setting in parse(name))
+    if not settings:
+        raise ValueError("name at least one game")
+    for setting in settings:
+        if settings.count(setting) > 1:
+            raise ValueError(f"{setting.name} is named twice")
+    return settings
+
+
+def complete(names: Iterable[str], players: str | None, preset: str | None) -> tuple[str, ...]:
+    """Names with what stands beside them on a command line.
+
+    Args:
+        names: of settings.
+        players: for those that name no number of players.
+        preset: for those that name no option.
+    """
+    found = []
+    for name in names:
+        head, at, tail = name.partition("@")
+        if players is not None and ":" not in head:
+            head = f"{head}:{players}"
+        if preset is not None and not at:
+            at, tail = "@", preset
+        found.append(f"{head}{at}{tail}")
+    return tuple(found)
+
+
+def parse_numbers(text: str, what: str) -> tuple[int, ...]:
+    """Numbers such as "2", "2-5" or "2,4", in ascending order.
+
+    Raises:
+        ValueError: if they cannot be read.
+    """
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        try:
+            low, high = int(first), int(last) if dash else int(first)
+        except ValueError:
+            raise ValueError(f'{what} must look like "2", "2-5" or "2,4", got {text!r}') from None
+        if low > high:
+            raise ValueError(f"{what} {part!r} runs backwards: write {high}-{low}")
+        found.update(range(low, high + 1))
+    return tuple(sorted(found))
+
+
+def _read(text: str) -> Value:
+    words: dict[str, Value] = {"true": True, "false": False, "none": None}
+    if text in words:
+        return words[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _written(value: Value) -> str:
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
