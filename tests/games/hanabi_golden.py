@@ -42,10 +42,10 @@ def transcript(players: int, choose: Chooser) -> Iterator[str]:
         choice = choose(batch, choices)
         yield f"  > {choice}"
         step = batch.step([choices.index(choice)])
-        yield f"  = reward {step.rewards[0]:g}"
+        yield f"  = reward {step.rewards[0, 0]:g}"
         seen[seat] = now
         turn += 1
-    yield f"over, score {step.scores[0]:g}, {'lost' if step.lost[0] else 'not lost'}"
+    yield f"over, score {step.outcome['points'][0]:g}, {'lost' if step.outcome['lost'][0] else 'not lost'}"
 
 
 def recorded(players: int) -> Chooser:

@@ -150,9 +150,9 @@ def replay(config: HanabiConfig, records: list[Record]) -> int:
         for i in live:
             record, where = records[i], f"game {i} turn {turn}"
             position = record.positions[turn]
-            assert step.rewards[i] == position.reward, where
-            assert step.terminated[i] == position.over, where
+            assert step.rewards[i, 0] == position.reward, where
+            assert step.terminated[i, 0] == position.over, where
             if position.over:
-                assert (0 if step.lost[i] else step.scores[i]) == record.score, where
+                assert step.outcome["score"][i] == record.score, where
         moves += len(live)
     return moves

@@ -425,7 +425,7 @@ def test_a_game_depends_on_its_seed_only(config: HanabiConfig) -> None:
             assert np.array_equal(mine[alive], theirs[picked][alive])
         moves = random_moves(wide, rng)
         step = wide.step(moves)
-        done |= step.terminated  # later episodes have other seeds
+        done |= step.terminated[:, 0]  # later episodes have other seeds
         legal = np.minimum(moves[picked], narrow.choice_counts - 1)
         part = narrow.step(np.where(alive, moves[picked], legal))
         assert np.array_equal(part.rewards[alive], step.rewards[picked][alive])
@@ -524,15 +524,15 @@ def test_a_lost_game_is_scored_by_its_rule(bomb: str) -> None:
     batch = HanabiBatched(config, 1, restart=False)
     batch.reset(decks=[ordered_deck(config)])  # all ones first: seat 0 holds R R R Y Y
     step = play(batch, "I play card 1")
-    assert step.rewards[0] == 1
-    assert not step.terminated[0]
+    assert step.rewards[0, 0] == 1
+    assert not step.terminated[0, 0]
     step = play(batch, "I play card 3")  # seat 1 holds Y G G G W
-    assert step.rewards[0] == 1
+    assert step.rewards[0, 0] == 1
     step = play(batch, "I play card 1")  # red one again
-    assert step.terminated[0]
-    assert step.lost[0]
-    assert step.rewards[0] == (-2 if bomb == "zero" else 0)
-    assert step.scores[0] == 2
+    assert step.terminated[0, 0]
+    assert step.outcome["lost"][0]
+    assert step.rewards[0, 0] == (-2 if bomb == "zero" else 0)
+    assert step.outcome["points"][0] == 2
     with pytest.raises(ValueError, match="0 choices"):
         batch.step(np.array([0]))
 
@@ -545,10 +545,10 @@ def test_a_perfect_game_pays_every_point() -> None:
     total = 0.0
     for turn in range(9):
         step = play(batch, hint_or_discard(batch) if turn % 2 else "I play card 1")
-        total += float(step.rewards[0])
-    assert step.terminated[0]
-    assert not step.lost[0]
-    assert step.scores[0] == total == config.max_score
+        total += float(step.rewards[0, 0])
+    assert step.terminated[0, 0]
+    assert not step.outcome["lost"][0]
+    assert step.outcome["points"][0] == total == config.max_score
 
 
 def hint_or_discard(batch: HanabiBatched) -> str:
@@ -566,9 +566,9 @@ def test_turn_limit_truncates() -> None:
         step = batch.step(np.where(rng.random(16) < 0.9, hints, 0).astype(np.int64))
         turns += 1
         assert not (step.terminated & step.truncated).any()
-        assert np.array_equal(step.truncated, (turns == 7) & ~step.terminated)
-        turns[step.terminated | step.truncated] = 0
-        cut += int(step.truncated.sum())
+        assert np.array_equal(step.truncated[:, 0], (turns == 7) & ~step.terminated[:, 0])
+        turns[step.over] = 0
+        cut += int(step.truncated[:, 0].sum())
         assert batch.max_turns == 4
     assert cut > 0
 

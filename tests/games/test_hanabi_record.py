@@ -155,7 +155,7 @@ def test_positions_are_those_of_the_game() -> None:
             assert position.over
             break
         step = game.step(np.array([game.phrasebook.render(game.choices[0]).index(position.move)]))
-        score, lost = int(step.scores[0]), bool(step.lost[0])
+        score, lost = int(step.outcome["points"][0]), bool(step.outcome["lost"][0])
     assert position.turn == len(record.moves)
 
 

@@ -44,10 +44,10 @@ def colours(renamed: OtherPlay, i: int) -> dict[str, str]:
         [book[j] for j in [*game.facts[i, :facts], *game.choices[i, :choices]]],
         [book[j] for j in [*renamed.facts[i, :facts], *renamed.choices[i, :choices]]],
     )
-    names = {a: b for a, b in words.items() if a in game.colours}
+    names = {a: b for a, b in words.items() if a in game.interchangeable}
     assert all(a == b for a, b in words.items() if a not in names)
-    assert names.keys() == set(game.colours)  # the fireworks name them all
-    assert set(names.values()) == set(game.colours)
+    assert names.keys() == set(game.interchangeable)  # the fireworks name them all
+    assert set(names.values()) == set(game.interchangeable)
     return names
 
 
@@ -64,7 +64,7 @@ def test_each_seat_has_one_renaming_an_episode() -> None:
     for _ in range(60):
         for i in range(GAMES):
             names = colours(renamed, i)
-            key = int(episode[i]), int(renamed.seat[i])
+            key = int(episode[i]), int(renamed.due_seat[i])
             if key not in seen[i]:
                 seen[i][key] = names
                 orders.append(tuple(names.values()))
@@ -78,7 +78,7 @@ def test_each_seat_has_one_renaming_an_episode() -> None:
                     before, after = card(renamed, slot, inner), card(renamed, slot, outer)
                     assert [names.get(word, word) for word in before] == after
         step = renamed.step(draw(rng, renamed))
-        episode += step.terminated | step.truncated
+        episode += step.over
     assert episode.min() > 0
     # All 6 orders of 3 colours, about equally often, drawn apart for seats and episodes.
     counts = {order: orders.count(order) for order in set(orders)}
@@ -126,7 +126,7 @@ def test_reset_draws_new_words() -> None:
 
 
 def snapshot(game: OtherPlay) -> list[NDArray[np.generic]]:
-    return [game.facts.copy(), game.choices.copy(), game.labels.copy(), game.seat.copy()]
+    return [game.facts.copy(), game.choices.copy(), game.labels.copy(), game.due_seat.copy()]
 
 
 def test_a_saved_state_continues_bit_for_bit() -> None:
@@ -144,7 +144,7 @@ def test_a_saved_state_continues_bit_for_bit() -> None:
         moves = draw(rng, renamed)
         step = renamed.step(moves)
         other.step(moves)
-        restarts += int((step.terminated | step.truncated).sum())
+        restarts += int(step.over.sum())
     assert restarts > GAMES / 2, "no new words were drawn"
     # What was saved is a copy.
     again = make(seed=5)
@@ -158,6 +158,6 @@ def test_the_seed_decides_the_words() -> None:
     assert (one.facts != other.facts).any()
 
 
-def test_a_game_without_two_colours_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"at least two colours.*\['red'\]"):
+def test_a_game_without_two_words_to_exchange_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"at least two words.*\['red'\]"):
         OtherPlay(games.batched("hanabi", 2, preset="very-small"))

@@ -27,7 +27,7 @@ def test_pointing_at_the_target_wins_the_frame():
         step = world.step(world.position.copy())
         assert (step.rewards == 1).all()
         assert step.terminated.all() == (frame == 9)
-    assert (step.scores == 10).all()
+    assert (step.outcome["won"] == 10).all()
     assert (world.step(np.full(4, world.wait)).rewards == 0).all()
 
 

@@ -32,6 +32,7 @@ class Turn:
     version: int
     taught: int
     reward: float = 0.0
+    elapsed: int = 0
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Sequence:
     turns: list[Turn]
     terminal: bool
     seat: int
+    fresh: bool = True
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Journal:
     label_size: int
     teaching: bool = False
     turns: dict[tuple[int, int], list[Turn]] = field(default_factory=dict)
+    stale: set[tuple[int, int]] = field(default_factory=set)  # whose sequence goes on from a cut
     done: list[Sequence] = field(default_factory=list)
 
 
@@ -60,6 +63,7 @@ class SpyPolicy:
 
     def __init__(self, policy: Policy) -> None:
         self.policy, self.memory_size, self.version = policy, policy.memory_size, policy.version
+        self.phrasebook = policy.phrasebook
         self.seen: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
 
     def act(
@@ -84,23 +88,24 @@ class SpyGame:
         game, journal = self.game, self.journal
         memory, values, chosen = self.policy.seen[-1]
         cut = []
-        for g in range(game.num_games):
-            turns = journal.turns.setdefault((g, int(game.seat[g])), [])
+        for r, key in enumerate(zip(game.due_game.tolist(), game.due_seat.tolist(), strict=True)):
+            turns = journal.turns.setdefault(key, [])
             if len(turns) == journal.room:
-                cut.append(Sequence(list(turns), False, int(game.seat[g])))
+                cut.append(Sequence(list(turns), False, key[1], key not in journal.stale))
+                journal.stale.add(key)
                 del turns[: journal.room - 1 - journal.overlap]
-            labels = [int(label) for label in game.labels[g][: journal.label_size]]
+            labels = [int(label) for label in game.labels[r][: journal.label_size]]
             labels += [-1] * (journal.label_size - len(labels))
             turns.append(
                 Turn(
-                    game.facts[g, : game.fact_counts[g]].tolist(),
-                    game.choices[g, : game.choice_counts[g]].tolist(),
-                    int(move_index[g]),
+                    game.facts[r, : game.fact_counts[r]].tolist(),
+                    game.choices[r, : game.choice_counts[r]].tolist(),
+                    int(move_index[r]),
                     labels,
-                    memory[g][:0] if journal.teaching else memory[g],
-                    values[g],
+                    memory[r][:0] if journal.teaching else memory[r],
+                    values[r],
                     self.policy.version,
-                    int(chosen[g]) if journal.teaching else -1,
+                    int(chosen[r]) if journal.teaching else -1,
                 )
             )
         step = game.step(move_index)
@@ -108,13 +113,14 @@ class SpyGame:
         for g in range(game.num_games):
             for seat in range(game.num_players):
                 if turns := journal.turns.get((g, seat)):
-                    turns[-1].reward += float(step.rewards[g])
+                    turns[-1].reward += float(step.rewards[g, seat])
+                    turns[-1].elapsed += int(step.elapsed[g])
         for ended, terminal in ((step.terminated, True), (step.truncated, False)):
-            for g in np.flatnonzero(ended):
-                for seat in range(game.num_players):
-                    turns = journal.turns.pop((int(g), seat), [])
-                    if turns:
-                        journal.done.append(Sequence(turns, terminal, seat))
+            for g, seat in np.argwhere(ended).tolist():
+                if turns := journal.turns.pop((g, seat), []):
+                    fresh = (g, seat) not in journal.stale
+                    journal.done.append(Sequence(turns, terminal, seat, fresh))
+                journal.stale.discard((g, seat))
         return step
 
 
@@ -137,12 +143,13 @@ def sequences(batches: list[Episodes]) -> Iterator[tuple[Sequence, int]]:
                         int(batch.version[e]),
                         int(batch.taught[t]),
                         float(batch.rewards[t]),
+                        int(batch.elapsed[t]),
                     )
                 )
                 fact, choice = fact + facts, choice + choices
             step += length
-            sequence = Sequence(turns, bool(batch.terminal[e]), int(batch.seat[e]))
-            yield sequence, int(batch.setting[e])
+            ends = bool(batch.terminal[e]), int(batch.seat[e]), bool(batch.fresh[e])
+            yield Sequence(turns, *ends), int(batch.setting[e])
         assert step == batch.steps
         assert fact == len(batch.facts)
         assert choice == len(batch.choices)
@@ -155,9 +162,10 @@ def assert_recorded(journal: Journal, batches: list[Episodes], setting: int) -> 
     for (sequence, tag), wanted in zip(found, journal.done, strict=True):
         assert tag == setting
         assert (sequence.terminal, sequence.seat) == (wanted.terminal, wanted.seat)
+        assert sequence.fresh == wanted.fresh
         assert len(sequence.turns) == len(wanted.turns)
         for turn, other in zip(sequence.turns, wanted.turns, strict=True):
-            for name in ("facts", "choices", "action", "labels", "reward", "taught"):
+            for name in ("facts", "choices", "action", "labels", "reward", "elapsed", "taught"):
                 assert getattr(turn, name) == getattr(other, name), name
         np.testing.assert_array_equal(sequence.turns[0].memory, wanted.turns[0].memory)
         assert sequence.turns[0].version == wanted.turns[0].version

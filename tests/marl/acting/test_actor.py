@@ -68,6 +68,7 @@ class Counter:
     """Takes the choice that its memory says; remembers how often each seat has acted."""
 
     memory_size: int = 2
+    phrasebook: None = None
     version: int = 0
 
     def act(
@@ -171,13 +172,13 @@ def test_rewards_received_add_up_to_rewards_given(name: str, options: dict[str, 
     original = game.step
 
     def step(moves: NDArray[Any]) -> Step:
-        turns[np.arange(game.num_games), game.seat] += 1
+        turns[game.due_game, game.due_seat] += 1
         outcome = original(moves)
-        earned[:] += outcome.rewards[:, None] * (turns > 0)
+        earned[:] += outcome.rewards * (turns > 0)
         for ended in (outcome.terminated, outcome.truncated):
-            for g in np.flatnonzero(ended):
-                expected.extend(earned[g][turns[g] > 0].tolist())
-                turns[g], earned[g] = 0, 0
+            for g, seat in zip(*np.nonzero(ended), strict=True):
+                expected.extend(earned[g, seat][turns[g, seat] > 0].tolist())
+                turns[g, seat], earned[g, seat] = 0, 0
         return outcome
 
     game.step = step  # type: ignore[method-assign]
@@ -197,7 +198,7 @@ def test_whole_episodes_earn_what_the_team_earned() -> None:
 
     def step(moves: NDArray[Any]) -> Step:
         outcome = original(moves)
-        scores.extend(outcome.scores[outcome.terminated].tolist())
+        scores.extend(outcome.outcome["score"][outcome.over].tolist())
         return outcome
 
     game.step = step  # type: ignore[method-assign]
@@ -279,6 +280,7 @@ class Valued:
     """Says of every choice that it is worth its index."""
 
     memory_size: int = 0
+    phrasebook: None = None
     version: int = 0
 
     def act(

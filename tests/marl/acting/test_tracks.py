@@ -46,6 +46,13 @@ def record(
     return step
 
 
+def earn(target: Tracks, *rewards: list[float], elapsed: int = 1) -> None:
+    """Hands out what the seats of each game earned."""
+    tracks.reward(
+        target, np.array(rewards, np.float32), np.full(len(rewards), elapsed, np.int32)
+    )
+
+
 def test_steps_go_to_their_rows_and_nowhere_else() -> None:
     mine, rng = make(), np.random.default_rng(0)
     first = record(mine, [2, 0], rng, version=5)
@@ -73,15 +80,18 @@ def test_steps_go_to_their_rows_and_nowhere_else() -> None:
     np.testing.assert_array_equal(episodes.facts, before)
 
 
-def test_rewards_go_to_the_last_step_of_all_seats_of_a_game() -> None:
+def test_rewards_and_time_go_to_the_last_step_of_every_seat() -> None:
     """Two games of two seats; one seat has not moved yet and gets nothing."""
     mine, rng = make(), np.random.default_rng(1)
     record(mine, [0, 2], rng)
-    tracks.reward(mine, np.array([1, 10], np.float32))
+    earn(mine, [1, 7], [10, 10])
     record(mine, [1, 2], rng)
-    tracks.reward(mine, np.array([2, 20], np.float32))
-    tracks.reward(mine, np.array([0, -5], np.float32))
-    assert mine.rewards[:, :2].tolist() == [[3, 0], [2, 0], [10, 15], [0, 0]]
+    earn(mine, [2, 3], [20, 20], elapsed=2)
+    earn(mine, [0, 0], [-5, 4], elapsed=0)
+    assert mine.rewards[:, :2].tolist() == [[3, 0], [3, 0], [10, 15], [0, 0]]
+    assert mine.elapsed[:, :2].tolist() == [[3, 0], [2, 0], [1, 2], [0, 0]]
+    earn(mine, [0, 0], [0, 0], elapsed=2**20)
+    assert mine.elapsed[0, 0] == 2**15 - 1
     assert mine.length.tolist() == [1, 1, 2, 0]
 
 
@@ -89,14 +99,16 @@ def test_a_track_that_is_used_again_holds_nothing_of_before() -> None:
     mine, rng = make(1), np.random.default_rng(2)
     for _ in range(STEPS):
         record(mine, [0], rng)
-    tracks.reward(mine, np.array([3], np.float32))
+    earn(mine, [3], elapsed=5)
     assert tracks.full(mine, np.array([0])).tolist() == [0]
-    mine.length[0] = 0
+    tracks.clear(mine, np.array([0]))
     assert tracks.full(mine, np.array([0])).tolist() == []
     step = record(mine, [0], rng, version=9)
     episodes = tracks.gather(mine, np.array([0]), False, 0, 2)
     assert episodes.steps == 1
     assert episodes.rewards.tolist() == [0]
+    assert episodes.elapsed.tolist() == [0]
+    assert episodes.fresh.tolist() == [True]
     assert episodes.version.tolist() == [9]
     np.testing.assert_array_equal(episodes.facts, step["facts"][0, : step["fact_counts"][0]])
     np.testing.assert_array_equal(episodes.memory, step["memory"])
@@ -110,7 +122,7 @@ def test_a_successor_begins_with_the_overlap(overlap: int) -> None:
     for cut in range(3):
         while mine.length[1] < STEPS:
             written.append(record(mine, [1], rng, version=len(written), overlap=overlap))
-            tracks.reward(mine, np.array([len(written)], np.float32))
+            earn(mine, [0, len(written)], elapsed=len(written))
         episodes = tracks.gather(mine, np.array([1]), False, 0, 2)
         assert episodes.steps == STEPS
         begin = len(written) - STEPS
@@ -121,10 +133,15 @@ def test_a_successor_begins_with_the_overlap(overlap: int) -> None:
         )
         np.testing.assert_array_equal(episodes.memory, written[begin]["memory"])
         assert episodes.rewards.tolist() == [i + 1.0 for i in range(begin, len(written))]
+        assert episodes.elapsed.tolist() == [i + 1 for i in range(begin, len(written))]
+        assert episodes.fresh.tolist() == [cut == 0]
         facts = [step["facts"][0, : step["fact_counts"][0]] for step in written[begin:]]
         np.testing.assert_array_equal(episodes.facts, np.concatenate(facts))
         tracks.keep_overlap(mine, np.array([1]), overlap)
         assert mine.length.tolist() == [0, overlap + 1], cut
+    tracks.clear(mine, np.array([1]))
+    record(mine, [1], rng)
+    assert tracks.gather(mine, np.array([1]), False, 0, 2).fresh.tolist() == [True]
 
 
 def test_a_smaller_answer_sheet_is_filled_up() -> None:

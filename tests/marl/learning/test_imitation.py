@@ -73,32 +73,34 @@ def test_nothing_taught_is_nothing_to_learn() -> None:
     assert not q.grad.any()
 
 
-def playing(*players: int, variant: str = "very-small") -> list[Any]:
-    return [games.batched("hanabi", 4, 1, players=n, preset=variant) for n in players]
+def playing(name: str) -> tuple[tuple[games.Setting, ...], list[Any]]:
+    settings = games.parse(name)
+    return settings, [setting.batched(4, 1) for setting in settings]
 
 
 def test_a_bot_teaches_every_setting() -> None:
-    settings = playing(2, 5)
-    before = [setting.state() for setting in settings]
-    teacher = find_teacher("bot:iggi", settings, "very-small")
+    settings, batches = playing("hanabi:2,5@very-small")
+    before = [game.state() for game in batches]
+    teacher = find_teacher("bot:iggi", settings, batches)
     assert isinstance(teacher, Bot)
-    for setting, state in zip(settings, before, strict=True):
-        for name, array in setting.state().items():
+    for game, state in zip(batches, before, strict=True):
+        for name, array in game.state().items():
             np.testing.assert_array_equal(array, state[name])
 
 
 def test_an_agent_teaches_what_it_can_play(tmp_path: Path) -> None:
-    settings = playing(2, 3)
-    reads = exported(tmp_path / "reads", players="2", variant="very-small")
-    teacher = find_teacher(reads, settings, "very-small")
+    settings, batches = playing("hanabi:2,3@very-small")
+    reads = exported(tmp_path / "reads", games=("hanabi:2@very-small",))
+    teacher = find_teacher(reads, settings, batches)
     memory = np.zeros((4, teacher.memory_size), np.float32)
-    choices, _, _ = teacher.act(observe(settings[1]), memory)
-    assert (choices < settings[1].choice_counts).all()
-    blind = exported(tmp_path / "blind", {"encoder": "vector"}, players="2", variant="very-small")
-    find_teacher(blind, settings[:1], "very-small")
-    with pytest.raises(ValueError, match=r"blind cannot teach 3 players: it reads no text"):
-        find_teacher(blind, settings, "very-small")
+    choices, _, _ = teacher.act(observe(batches[1]), memory)
+    assert (choices < batches[1].choice_counts).all()
+    blind = exported(tmp_path / "blind", {"encoder": "vector"}, games=("hanabi:2@very-small",))
+    find_teacher(blind, settings[:1], batches[:1])
+    refused = r"blind cannot teach hanabi:3@very-small: it reads no text"
+    with pytest.raises(ValueError, match=refused):
+        find_teacher(blind, settings, batches)
     with pytest.raises(ValueError, match="there is no agent 'nobody'"):
-        find_teacher("nobody", settings, "very-small")
+        find_teacher("nobody", settings, batches)
     with pytest.raises(ValueError, match="there is no bot 'plumber'"):
-        find_teacher("bot:plumber", settings, "very-small")
+        find_teacher("bot:plumber", settings, batches)

@@ -22,7 +22,7 @@ from tests.marl.players import PLAY
 class Anybody:
     """Takes the first choice; the actor explores."""
 
-    memory_size, version = 0, 0
+    memory_size, version, phrasebook = 0, 0, None
 
     def act(
         self, observations: Observations, memory: NDArray[np.float32]
@@ -42,10 +42,10 @@ def play(players: int, turn_limit: int | None, count: int = 60) -> tuple[Episode
 
     def step(choice: NDArray[Any]) -> Step:
         outcome = original(choice)
-        for rewards, reward in zip(moves, outcome.rewards.tolist(), strict=True):
+        for rewards, reward in zip(moves, outcome.rewards[:, 0].tolist(), strict=True):
             rewards.append(reward)
         for ended, terminal in ((outcome.terminated, True), (outcome.truncated, False)):
-            for g in np.flatnonzero(ended):
+            for g in np.flatnonzero(ended[:, 0]):
                 done.append((moves[g], terminal))
                 moves[g] = []
         return outcome
