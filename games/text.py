@@ -95,6 +95,23 @@ class Phrasebook:
             raise ValueError(f"the phrasebook is closed and has no phrase {phrase!r}")
         return self._append(phrase)
 
+    def adopt(self, phrases: Sequence[str]) -> None:
+        """Takes over the sentences of another life of an open phrasebook, under the same ids.
+
+        Args:
+            phrases: its sentences, in the order of their ids.
+
+        Raises:
+            ValueError: if a sentence has another id here, or is new and the phrasebook is closed.
+        """
+        for i, phrase in enumerate(phrases):
+            if i < len(self) and self[i] != phrase:
+                raise ValueError(
+                    f"phrase {i} is {self[i]!r} here and was {phrase!r}: adopt the saved phrases "
+                    "before the game says anything else"
+                )
+            self.intern(phrase)
+
     def render(self, ids: ArrayLike) -> list[str]:
         """The sentences of a row of ids, leaving PAD out.
 

@@ -17,10 +17,9 @@ from agents.core import Observations
 from agents.r3d2.config import R3D2Config
 from agents.r3d2.cores import Layout
 from agents.r3d2.network import R3D2Network, Tables
+from agents.r3d2.phrases import ActiveSet, Ids, Rows
 from agents.r3d2.readers import TextReader, make_reader
 from games.text import PAD, Phrasebook
-
-Ids = NDArray[np.int16]
 
 
 class R3D2Agent(nn.Module):
@@ -44,9 +43,10 @@ class R3D2Agent(nn.Module):
             self.reader = make_reader(config, phrasebook)
             self.network = R3D2Network(config, self.reader.width)
         self.memory_size = self.network.memory_size
-        self.facts, self.choices = ActiveSet(), ActiveSet()
+        self.facts, self.choices = (ActiveSet(open=not phrasebook.closed) for _ in range(2))
         self.labels: Ids = np.zeros((0, 0), np.int16)
         self._tables: Tables | None = None
+        self._tables_rows = self.rows
         self.eval()
 
     @property
@@ -55,7 +55,10 @@ class R3D2Agent(nn.Module):
         return self.network.value.weight.device
 
     def admit(
-        self, facts: Iterable[int] = (), choices: Iterable[int] = (), labels: Ids | None = None
+        self,
+        facts: Iterable[int] | Ids = (),
+        choices: Iterable[int] | Ids = (),
+        labels: Ids | None = None,
     ) -> None:
         """Adds phrases to the active set, so that tables hold a row for them.
 
@@ -64,12 +67,12 @@ class R3D2Agent(nn.Module):
             choices: ids that may be legal.
             labels: int16 [K, N], the phrases among which the auxiliary head answers.
         """
-        changed = self.facts.add(facts) | self.choices.add(choices)
+        self.facts.add(facts)
+        self.choices.add(choices)
         # Settings differ in the size of a hand; the answers of a smaller one are among a larger's.
         if labels is not None and self.config.own_hand and labels.size > self.labels.size:
-            self.labels, changed = labels, True
-        if changed:
-            self._tables = None
+            self.labels = labels
+            self.forget()
 
     def meet(self, facts: Ids, choices: Ids) -> bool:
         """Admits phrases that turn up for the first time.
@@ -80,26 +83,86 @@ class R3D2Agent(nn.Module):
 
         Returns:
             whether there were any.
+
+        Raises:
+            ValueError: if an id is of no phrase.
         """
+        met = False
         for active, ids in ((self.facts, facts), (self.choices, choices)):
-            if not _all_known(ids.ravel(), active.columns(self.phrasebook)):
-                self.admit(facts[facts != PAD].tolist(), choices[choices != PAD].tolist())
-                return True
-        return False
+            if not active.knows(ids):
+                if not PAD <= ids.min() <= ids.max() < len(self.phrasebook):
+                    raise ValueError(
+                        f"ids {ids.min()} to {ids.max()} were observed, and the phrasebook has "
+                        f"{len(self.phrasebook)} phrases: play with the phrasebook of the agent"
+                    )
+                met |= active.add(ids)
+        return met
+
+    @property
+    def rows(self) -> Rows:
+        """How the embeddings of the active set lie."""
+        read = self.config.encoder != "paragraph"  # Whole paragraphs need no table of facts.
+        return Rows(
+            len(self.facts) if read else 0,
+            len(self.choices),
+            self.labels.size,
+            self.facts.size if read else 0,
+            self.choices.size,
+        )
 
     def embed(self) -> Tensor:
-        """Embeds the active set: [facts + choices + labels, width], with gradients."""
-        facts = self.facts.ids[:0] if self.config.encoder == "paragraph" else self.facts.ids
-        ids = np.concatenate([facts, self.choices.ids, self.labels.ravel()]).astype(np.int64)
-        return self.reader(torch.from_numpy(ids).to(self.device))
+        """Embeds the active set: [rows, width] as ``rows`` says, with gradients."""
+        return self.rows.place(self._read(None))
+
+    def embed_new(self, known: Tensor, before: Rows) -> Tensor:
+        """Embeds what was admitted since, and nothing else.
+
+        Args:
+            known: embeddings as they lay ``before``; gradients run on into them.
+            before: the rows as they were.
+
+        Returns:
+            those of the active set as it is: [rows, width].
+        """
+        return self.rows.place(self._read(before).to(known.dtype), known, before)
 
     def tables(self, embeddings: Tensor) -> Tables:
         """Maps the embeddings of the active set to tables, with gradients."""
-        labels = self.labels.size
-        choices = len(self.choices.ids)
-        rows = [len(embeddings) - choices - labels, choices, labels]
-        facts, choice, label = embeddings.split(rows)
-        return self.network.tables(facts, choice, label.unflatten(0, self.labels.shape or (0, 0)))
+        facts, choices, labels = embeddings.split(self.rows.sizes)
+        return self.network.tables(facts, choices, labels.unflatten(0, self.labels.shape or (0, 0)))
+
+    def current(self) -> Tables:
+        """The tables of the present weights, without gradients.
+
+        They are kept until the weights change; what was admitted since they were last asked for is
+        added to them.
+        """
+        rows, before = self.rows, self._tables_rows
+        # Not inference mode, whose tensors may not be added to outside of it.
+        with torch.inference_mode(False), torch.no_grad(), self.autocast():
+            if self._tables is None:
+                self._tables = self.tables(self.embed())
+            elif rows != before:
+                self._tables = self._tables.grown(rows.fact_rows, rows.choice_rows)
+                new = self._read(before).split(
+                    [rows.facts - before.facts, rows.choices - before.choices]
+                )
+                self._tables.facts[before.facts : rows.facts] = self.network.fact(new[0])
+                self._tables.choices[before.choices : rows.choices] = self.network.choice(new[1])
+        self._tables_rows = rows
+        return self._tables
+
+    def _read(self, before: Rows | None) -> Tensor:
+        """Embeds the phrases in use, or those that were not ``before``: [n, width]."""
+        facts, choices, labels = self.facts.ids, self.choices.ids, self.labels.ravel()
+        if self.config.encoder == "paragraph":
+            facts = facts[:0]
+        if before:
+            facts, choices, labels = facts[before.facts :], choices[before.choices :], labels[:0]
+        ids = torch.from_numpy(np.concatenate([facts, choices, labels]).astype(np.int64))
+        if isinstance(self.reader, TextReader):
+            return self.reader(ids, standardise=before is None)
+        return self.reader(ids.to(self.device))
 
     def inputs(self, ids: Ids, starts: NDArray[np.int64], counts: Ids) -> Tensor:
         """What the network reads of S observations; the same for every parameter version.
@@ -114,8 +177,8 @@ class R3D2Agent(nn.Module):
         """
         if isinstance(self.reader, TextReader) and self.config.encoder == "paragraph":
             return self.reader.paragraphs(ids, starts, counts).to(self.device)
-        hot = torch.zeros(len(starts), len(self.facts.ids), dtype=torch.bfloat16)
-        columns = self.facts.columns(self.phrasebook)
+        hot = torch.zeros(len(starts), self.facts.size, dtype=torch.bfloat16)
+        columns = self.facts.rows(len(self.phrasebook))
         _multi_hot(ids, starts, counts, columns, hot.view(torch.int16).numpy())
         return hot.to(self.device)
 
@@ -129,7 +192,7 @@ class R3D2Agent(nn.Module):
     def legal(self, choices: Ids, counts: Ids) -> tuple[Tensor, Tensor]:
         """Rows of the choice table and which of them are legal: int64 and bool [S, C]."""
         width = int(counts.max(initial=1))
-        rows = self.choices.columns(self.phrasebook)[choices[:, :width]]
+        rows = self.choices.rows(len(self.phrasebook))[choices[:, :width]]
         legal = np.arange(width) < counts[:, None]
         return (
             torch.from_numpy(np.where(legal, rows, 0).astype(np.int64)).to(self.device),
@@ -169,16 +232,15 @@ class R3D2Agent(nn.Module):
     ) -> tuple[Tables, Tensor, Tensor]:
         """Tables, recurrent states [B, hidden] and the memory after them."""
         self.meet(observations.facts, observations.choices)
-        if self._tables is None:
-            self._tables = self.tables(self.embed())
+        tables = self.current()
         facts = observations.facts
         starts = np.arange(len(facts), dtype=np.int64) * facts.shape[1]
         inputs = self.inputs(facts.ravel(), starts, observations.fact_counts)
-        x = self.network.perceive(self.pool(inputs, self._tables))
+        x = self.network.perceive(self.pool(inputs, tables))
         writable = np.require(memory, np.float32, "W")  # what came over a wire is not
         before = torch.from_numpy(writable).to(self.device)
         state, after = self.network.recur(x, Layout(np.ones(len(facts), np.int64)), before)
-        return self._tables, state, after
+        return tables, state, after
 
     def load(self, version: int, tensors: Mapping[str, Any]) -> None:
         """Takes on published weights.
@@ -221,6 +283,11 @@ class R3D2Agent(nn.Module):
             self.reader.spread_out(torch.from_numpy(phrases))
         self.forget()
 
+    @property
+    def is_spread_out(self) -> bool:
+        """Whether ``spread_out`` was done, or does nothing for such a reader."""
+        return not isinstance(self.reader, TextReader) or self.reader.is_spread_out
+
     def calibrate(self) -> None:
         """Standardises phrases by these weights, where they were not reached by training."""
         with self.autocast():
@@ -229,45 +296,34 @@ class R3D2Agent(nn.Module):
             self.eval()
         self._tables = None
 
+    def phrases_state(self) -> dict[str, Any]:
+        """Of an open phrasebook, its sentences and the active set; of a closed one, nothing."""
+        if self.phrasebook.closed:
+            return {}
+        return {
+            "book": list(self.phrasebook),
+            "facts": self.facts.ids,
+            "choices": self.choices.ids,
+        }
+
+    def load_phrases(self, state: Mapping[str, Any]) -> None:
+        """Takes over a ``phrases_state()``: the same sentences under the same ids and rows.
+
+        Raises:
+            ValueError: if the phrasebook holds other sentences under these ids.
+        """
+        if state:
+            self.phrasebook.adopt(state["book"])
+            self.facts, self.choices = ActiveSet(open=True), ActiveSet(open=True)
+            self.admit(state["facts"], state["choices"])
+            self.forget()
+
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """bfloat16 where the processor has units for it, plain float32 elsewhere."""
         fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
         if self.device.type == "cpu" and not fast():
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
-
-
-class ActiveSet:
-    """Phrase ids in the order in which they were admitted, and the table row of each."""
-
-    def __init__(self) -> None:
-        self.ids: Ids = np.zeros(0, np.int16)
-        self._columns: NDArray[np.int32] = np.zeros(1, np.int32)
-
-    def add(self, ids: Iterable[int]) -> bool:
-        """Admits ids; true if any was new."""
-        known = set(self.ids.tolist())
-        new = [i for i in dict.fromkeys(int(i) for i in ids) if i not in known]
-        self.ids = np.concatenate([self.ids, np.array(new, np.int16)])
-        self._columns = np.zeros(1, np.int32)
-        return bool(new)
-
-    def columns(self, phrasebook: Phrasebook) -> NDArray[np.int32]:
-        """int32 [phrases + 1]: the row of every id, -1 if not admitted, and 0 for PAD (-1)."""
-        if len(self._columns) != len(phrasebook) + 1:
-            self._columns = np.full(len(phrasebook) + 1, -1, np.int32)
-            self._columns[self.ids] = np.arange(len(self.ids))
-            self._columns[-1] = 0
-        return self._columns
-
-
-@numba.njit(cache=True, nogil=True)
-def _all_known(ids, columns):  # type: ignore[no-untyped-def]
-    """Whether every id has a row."""
-    for i in ids:  # noqa: SIM110 - numba has no generators
-        if columns[i] < 0:
-            return False
-    return True
 
 
 @numba.njit(cache=True, nogil=True)

@@ -32,6 +32,14 @@ class Tables(NamedTuple):
     choices: Tensor
     labels: Tensor
 
+    def grown(self, facts: int, choices: int) -> Tables:
+        """The same with so many rows; new ones are 0."""
+        return Tables(
+            F.pad(self.facts, (0, 0, 0, facts - len(self.facts))),
+            F.pad(self.choices, (0, 0, 0, choices - len(self.choices))),
+            self.labels,
+        )
+
     def leaves(self) -> Tables:
         """The same values, cut off from what they were computed from, to be differentiated by."""
         return Tables(*(table.detach().requires_grad_() for table in self))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from agents.r3d2.config import R3D2Config
 from agents.r3d2.encoder import Bert, BertConfig
-from agents.r3d2.tokenizer import WordPiece
+from agents.r3d2.tokenizer import HashedWords, Tokenizer, WordPiece
 from games.text import Phrasebook
 
 Ids = NDArray[np.int16]
@@ -41,7 +41,7 @@ class TextReader(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, bert: Bert, tokenizer: WordPiece, phrasebook: Phrasebook, standardise: bool
+        self, bert: Bert, tokenizer: Tokenizer, phrasebook: Phrasebook, standardise: bool
     ) -> None:
         super().__init__()
         self.bert, self.tokenizer, self.phrasebook = bert, tokenizer, phrasebook
@@ -66,6 +66,13 @@ class TextReader(nn.Module):
         self.whiten.copy_(axes * scales)
         self.center.copy_(spread.mean(0).float() @ self.whiten)
 
+    @property
+    def is_spread_out(self) -> bool:
+        """Whether there is a whitening map, or none is wanted."""
+        return not self.standardise or not torch.equal(
+            self.whiten, torch.eye(self.width, device=self.whiten.device)
+        )
+
     def _sentences(self) -> tuple[Tensor, Tensor]:
         """Token ids [phrases, L] and lengths [phrases] of the whole phrasebook."""
         known = len(self._lengths)
@@ -78,8 +85,17 @@ class TextReader(nn.Module):
             self._lengths = torch.cat([self._lengths, lengths])
         return self._tokens, self._lengths
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Embeds phrases one by one: int64 [n] -> [n, width]."""
+    def forward(self, ids: Tensor, standardise: bool = True) -> Tensor:
+        """Embeds phrases one by one.
+
+        Args:
+            ids: int64 [n].
+            standardise: whether, in training, these are all the phrases to standardise over;
+                without it they are seen as the others were the last time.
+
+        Returns:
+            [n, width].
+        """
         ids = ids.cpu()
         device = self.center.device
         tokens, lengths = self._sentences()
@@ -87,7 +103,8 @@ class TextReader(nn.Module):
         # once it is whitened, drowns that (in bfloat16, half of the spread of Q-values was noise).
         with torch.autocast(device.type, enabled=False):
             embedded = self._whitened(tokens[ids].to(device), lengths[ids].to(device))
-        if not (self.standardise and self.training and torch.is_grad_enabled()):
+        fitted = standardise and self.standardise and self.training and torch.is_grad_enabled()
+        if not fitted or not len(ids):
             return (embedded - self.center) * self.scale
         center, scale = embedded.mean(0), 1 / (embedded.std(0, correction=0) + 1e-3)
         self.center.copy_(center.detach())
@@ -142,7 +159,7 @@ def make_reader(config: R3D2Config, phrasebook: Phrasebook) -> TextReader | Vect
     if config.encoder == "vector":
         return VectorReader(len(phrasebook), config.text_hidden)
     if config.language_model is not None:
-        tokenizer = WordPiece.from_folder(config.language_model)
+        tokenizer: Tokenizer = WordPiece.from_folder(config.language_model)
         bert = Bert.from_folder(
             config.language_model,
             layers=config.text_layers,
@@ -150,10 +167,10 @@ def make_reader(config: R3D2Config, phrasebook: Phrasebook) -> TextReader | Vect
             lora_rank=config.lora_rank,
         )
     else:
-        tokenizer = WordPiece.from_sentences(phrasebook)
+        tokenizer = WordPiece.from_sentences(phrasebook) if phrasebook.closed else HashedWords()
         bert = Bert(
             BertConfig(
-                vocab_size=len(tokenizer.vocabulary),
+                vocab_size=len(tokenizer),
                 hidden=config.text_hidden,
                 layers=config.text_layers,
                 heads=config.text_hidden // 32,

@@ -21,6 +21,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -79,3 +82,32 @@ def cross_entropy(q: Tensor, taught: Tensor, temperature: float) -> Tensor:
     logits = q[rows] / temperature
     chosen = logits.gather(1, taught[rows][:, None])[:, 0]
     return q.new_zeros(len(q)).index_add(0, rows, logits.logsumexp(1) - chosen)
+
+
+def imitation_loss(
+    q: Tensor,
+    taught: Tensor,
+    weights: NDArray[np.float32],
+    config: ImitationConfig,
+    updates: int,
+) -> tuple[Tensor, dict[str, tuple[float, int]]]:
+    """The imitation loss, summed over steps with their importance, at its weight of that moment.
+
+    Args:
+        q: float32 [S, C], -inf where not legal.
+        taught: int64 [S], the teacher's choices; -1 where there was none.
+        weights: float32 [S], importance of the steps.
+        config: how a teacher is imitated.
+        updates: made so far.
+
+    Returns:
+        the loss and metrics: by name, a sum and the number of things that it is over.
+    """
+    losses = cross_entropy(q, taught, config.temperature)
+    factor = config.weight_at(updates) * config.temperature
+    steps = int((taught >= 0).sum())
+    found = int((q.detach().argmax(1) == taught).sum())
+    return factor * (losses * torch.from_numpy(weights).to(q.device)).sum(), {
+        "imitation_loss": (float(losses.detach().sum()), steps),
+        "imitation_agreement": (float(found), steps),
+    }

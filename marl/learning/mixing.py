@@ -40,14 +40,16 @@ class Mixing(Protocol):
         steps: int64 [U], steps of each unit.
         terminal: bool [U], whether the game ended after the last of them.
         rewards: float32 [R], what the team earned.
-        memory: float32 [U, M], recurrent memory before the first.
+        elapsed: int16 [R], time that went by.
+        fresh: bool [U], whether the unit begins an episode.
     """
 
     lengths: NDArray[np.int32]
     steps: NDArray[np.int64]
     terminal: NDArray[np.bool_]
     rewards: NDArray[np.float32]
-    memory: NDArray[np.float32]
+    elapsed: NDArray[np.int16]
+    fresh: NDArray[np.bool_]
 
     def __init__(self, episodes: Episodes) -> None: ...
 
@@ -66,7 +68,7 @@ class IQL:
 
     def __init__(self, episodes: Episodes) -> None:
         self.lengths, self.terminal = episodes.lengths, episodes.terminal
-        self.rewards, self.memory = episodes.rewards, episodes.memory
+        self.rewards, self.elapsed, self.fresh = episodes.rewards, episodes.elapsed, episodes.fresh
         self.steps = episodes.lengths.astype(np.int64)
 
     @staticmethod
@@ -101,7 +103,7 @@ class VDN:
                 "learner.mixing=vdn needs whole episodes of a game whose seats take turns in a "
                 "fixed order: use learner.mixing=iql"
             )
-        self.terminal, self.memory = episodes.terminal[firsts], episodes.memory[firsts]
+        self.terminal, self.fresh = episodes.terminal[firsts], episodes.fresh[firsts]
         self.lengths = np.where(self.terminal, most, least).astype(np.int32)
         self.steps = np.add.reduceat(steps, firsts, dtype=np.int64)
         sequence = np.repeat(np.arange(len(steps)), steps)
@@ -115,6 +117,8 @@ class VDN:
         self.rewards = np.zeros(rounds, np.float32)
         first = inside & (sequence == firsts[unit])
         self.rewards[self._round[first]] = episodes.rewards[first]
+        self.elapsed = np.ones(rounds, np.int16)
+        self.elapsed[self._round[first]] = episodes.elapsed[first]
 
     @staticmethod
     def edges(episodes: Episodes) -> NDArray[np.int64]:

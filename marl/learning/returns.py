@@ -29,18 +29,18 @@ class Returns(NamedTuple):
 
 
 @numba.njit(cache=True, nogil=True)
-def _n_step(lengths, terminal, rewards, memory, n, gamma, burn_in, out):
+def _n_step(lengths, terminal, rewards, elapsed, fresh, n, gamma, burn_in, out):
     first = 0
     for b in range(len(lengths)):
         end = first + lengths[b]
-        # A sequence that starts from zeros starts an episode: there is nothing to warm up.
-        warm = first + burn_in if burn_in and memory[b].any() else first
+        # Where the episode begins, zeros are what memory is: there is nothing to warm up.
+        warm = first if fresh[b] else first + burn_in
         for t in range(first, end):
             horizon = min(n, end - t if terminal[b] else end - 1 - t)
             total, scale = 0.0, 1.0
             for k in range(horizon):
                 total += scale * rewards[t + k]
-                scale *= gamma
+                scale *= gamma ** np.int64(elapsed[t + k])
             ends = t + horizon >= end
             out.rewards[t] = total
             out.successor[t] = t if ends else t + horizon
@@ -53,7 +53,8 @@ def n_step(
     lengths: NDArray[np.int32],
     terminal: NDArray[np.bool_],
     rewards: NDArray[np.float32],
-    memory: NDArray[np.float32],
+    elapsed: NDArray[np.int16],
+    fresh: NDArray[np.bool_],
     *,
     n: int,
     gamma: float,
@@ -67,9 +68,10 @@ def n_step(
         lengths: int32 [E].
         terminal: bool [E].
         rewards: float32 [S].
-        memory: float32 [E, M], by which sequences that start an episode are told from the rest.
+        elapsed: int16 [S], time from each own turn to the next; rewards count from its end.
+        fresh: bool [E], sequences that begin an episode.
         n: own turns to sum over, at least 1.
-        gamma: discount of one own turn, in (0, 1].
+        gamma: discount of one unit of time, in (0, 1].
         burn_in: first steps of a mid-episode sequence that only warm the memory up.
     """
     steps = len(rewards)
@@ -79,7 +81,7 @@ def n_step(
         np.empty(steps, np.float32),
         np.empty(steps, np.bool_),
     )
-    _n_step(lengths, terminal, rewards, memory, n, gamma, burn_in, out)
+    _n_step(lengths, terminal, rewards, elapsed, fresh, n, gamma, burn_in, out)
     return out
 
 

@@ -25,7 +25,8 @@ from agents.r3d2.config import R3D2Config
 from marl.acting.actor import Actor
 from marl.acting.table import observe
 from marl.episodes import Episodes, concatenate
-from marl.learning.learner import Learner, LearnerConfig
+from marl.learning.config import LearnerConfig
+from marl.learning.learner import Learner
 from marl.learning.weights import LocalWeights
 from marl.replay.prioritised import PrioritisedReplay, ReplayConfig
 from scripts.bench import Row, rate

@@ -11,7 +11,6 @@ import games
 from agents.bots import NAMES, Bot, make
 from agents.bots.knowledge import MEMORY
 from agents.core import Observations
-from games.core import BatchedGame
 from games.hanabi import HanabiBatched, HanabiConfig, configure
 from games.hanabi.rules import MAX_RANKS
 from marl.acting.evaluate import evaluate

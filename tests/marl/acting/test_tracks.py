@@ -48,9 +48,7 @@ def record(
 
 def earn(target: Tracks, *rewards: list[float], elapsed: int = 1) -> None:
     """Hands out what the seats of each game earned."""
-    tracks.reward(
-        target, np.array(rewards, np.float32), np.full(len(rewards), elapsed, np.int32)
-    )
+    tracks.reward(target, np.array(rewards, np.float32), np.full(len(rewards), elapsed, np.int32))
 
 
 def test_steps_go_to_their_rows_and_nowhere_else() -> None:

@@ -13,14 +13,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import marl.learning.learner
+import marl.learning.batch
 from agents.core import Observations
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
 from games.text import PAD, Phrasebook
 from marl.episodes import Episodes, concatenate
-from marl.learning.imitation import ImitationConfig
-from marl.learning.learner import Learner, LearnerConfig
+from marl.learning.batch import Batch
+from marl.learning.config import LearnerConfig
+from marl.learning.imitation import ImitationConfig, imitation_loss
+from marl.learning.learner import Learner
+from marl.learning.losses import forward
+from marl.learning.returns import n_step
 from marl.learning.weights import LocalWeights
 from marl.replay.prioritised import PrioritisedReplay, ReplayConfig, Sample
 from marl.runs.checkpoint import CheckpointStore
@@ -91,6 +95,8 @@ def random_episodes(
         choices=np.concatenate(choices).astype(np.int16),
         actions=rng.integers(0, counts).astype(np.int16),
         rewards=rng.normal(size=steps).astype(np.float32),
+        elapsed=np.ones(steps, np.int16),
+        fresh=np.arange(len(lengths)) % 2 == 0,
         terminal=np.arange(len(lengths)) % 3 != 1,
         memory=memory,
         setting=np.zeros(len(lengths), np.int16),
@@ -158,7 +164,7 @@ def by_hand(
     all_errors = []
     for e, length in enumerate(episodes.lengths.tolist()):
         errors = []
-        warm = config.burn_in if episodes.memory[e].any() else 0
+        warm = 0 if episodes.fresh[e] else config.burn_in
         end = first + length
         last = end if episodes.terminal[e] else end - 1
         for t in range(first + warm, last):
@@ -172,7 +178,7 @@ def by_hand(
         loss += float(weights[e]) * sum(map(huber, errors))
         all_errors.append(errors)
         first = end
-    return loss / len(episodes.lengths), all_errors
+    return loss / episodes.steps, all_errors
 
 
 @pytest.mark.parametrize("burn_in", [0, 2])
@@ -185,7 +191,6 @@ def test_the_loss_is_that_of_double_q(burn_in: int, n_step: int, encoder: str) -
     learner, script = make(config=config, agent=agent, weights=weights)
     other = Exact(agent, learner.agent.phrasebook, seed=5)
     learner.target.load(0, other.state_dict())
-    learner._embed_target()
     episodes = script.batches[0]
     expected, errors = by_hand(learner, episodes, weights)
     metrics = learner.update()
@@ -202,7 +207,7 @@ def test_the_loss_is_that_of_double_q(burn_in: int, n_step: int, encoder: str) -
 def test_surplus_steps_have_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for rounding in (1, 7, 256):
-        monkeypatch.setattr(marl.learning.learner, "ROUND_STEPS", rounding)
+        monkeypatch.setattr(marl.learning.batch, "ROUND_STEPS", rounding)
         learner, _ = make()
         found.append([learner.update()["loss"] for _ in range(3)])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
@@ -217,6 +222,7 @@ def test_what_is_warmed_up_over_is_not_learned_from() -> None:
     episodes = random_episodes(rng, [5], learner.agent.memory_size)
     episodes.terminal[:] = True
     episodes.memory[:] = rng.normal(size=episodes.memory.shape)
+    episodes.fresh[:] = False
     first = int(episodes.choice_counts[:2].sum())
     episodes.choice_counts = np.r_[np.int16(2), np.int16(2), episodes.choice_counts[2:]]
     begin = np.array([FACTS, FACTS + 1, FACTS + 1, FACTS + 2], np.int16)
@@ -257,6 +263,8 @@ def bandit(rng: np.random.Generator, count: int, memory_size: int) -> Episodes:
         choices=np.tile(np.arange(FACTS, FACTS + 3, dtype=np.int16), count),
         actions=action.astype(np.int16),
         rewards=(action == fact).astype(np.float32),
+        elapsed=np.ones(count, np.int16),
+        fresh=np.ones(count, np.bool_),
         terminal=np.ones(count, np.bool_),
         memory=np.zeros((count, memory_size), np.float32),
         setting=np.zeros(count, np.int16),
@@ -317,12 +325,13 @@ def test_the_own_hand_is_learned() -> None:
     batch = random_episodes(rng, LENGTHS, AGENT.memory, labels=2)
     config = replace(CONFIG, learning_rate=3e-3, aux_weight=1.0)
     learner, _ = make([batch], config, agent)
-    answered = int((batch.labels >= 0).sum())
-    first = learner.update()["aux_loss"] * len(LENGTHS) / answered
-    assert first == pytest.approx(np.log(3), abs=0.6)
+    first = learner.update()
+    assert first["own_hand_loss"] == pytest.approx(np.log(3), abs=0.6)
+    assert first["own_hand_accuracy"] < 0.7
     for _ in range(150):
-        last = learner.update()["aux_loss"] * len(LENGTHS) / answered
-    assert last < 0.1
+        last = learner.update()
+    assert last["own_hand_loss"] < 0.1
+    assert last["own_hand_accuracy"] == 1
 
 
 def test_the_answer_sheet_does_not_leak_into_values() -> None:
@@ -332,7 +341,7 @@ def test_the_answer_sheet_does_not_leak_into_values() -> None:
     other = replace(batch, labels=((batch.labels + 2) % 4 - 1).astype(np.int8))
     (one, script), (two, other_script) = make([batch], agent=agent), make([other], agent=agent)
     ours, theirs = one.update(), two.update()
-    assert ours["aux_loss"] != theirs["aux_loss"]
+    assert ours["own_hand_loss"] != theirs["own_hand_loss"]
     for name in ("loss", "td_error", "q"):
         assert ours[name] == theirs[name]
     np.testing.assert_array_equal(script.priorities[0], other_script.priorities[0])
@@ -364,9 +373,10 @@ def test_the_imitation_loss_is_the_cross_entropy_of_what_was_taught() -> None:
             nats.append(np.log(np.exp(q - q.max()).sum()) + q.max() - q[batch.taught[step]])
             agreed.append(q.argmax() == batch.taught[step])
             expected += weights[e] * nats[-1]
-    tensors = marl.learning.learner.Batch(batch, one.agent)
-    q, _ = one._forward(one.agent, one.agent.tables(one._leaf), tensors)
-    loss, _ = one._imitate(q, tensors, np.repeat(weights, batch.lengths))
+    tensors = Batch(batch, one.agent)
+    q, _ = forward(one.agent, one.agent.tables(one.text.leaf), tensors)
+    of_steps = np.repeat(weights, batch.lengths)
+    loss, _ = imitation_loss(q, tensors.taught, of_steps, imitation, updates=0)
     assert float(loss.detach()) == pytest.approx(0.7 * 0.3 * expected, rel=1e-4)
     ours, theirs = one.update(), two.update()
     assert ours["imitation_loss"] == pytest.approx(np.mean(nats), rel=1e-4)
@@ -448,7 +458,6 @@ def test_the_loss_of_vdn_is_that_of_the_sum_over_seats(n_step: int, lanes: int) 
     learner, _ = make([batch], config)
     script = learner.replay = Teams([batch], weights)
     learner.target.load(0, Exact(AGENT, learner.agent.phrasebook, seed=5).state_dict())
-    learner._embed_target()
     online, target = (q_values(agent, batch) for agent in (learner.agent, learner.target))
     loss, sizes, priorities, step = 0.0, [], [], 0
     for weight, (turns, ended) in zip(weights, TEAMS, strict=True):
@@ -469,7 +478,7 @@ def test_the_loss_of_vdn_is_that_of_the_sum_over_seats(n_step: int, lanes: int) 
                 goal += 0.9 ** (then - k) * best
             total = sum(float(online[t][batch.actions[t]]) for t in seats(k))
             errors.append(abs(total - goal))
-        loss += float(weight) * sum(map(huber, errors)) / len(TEAMS)
+        loss += float(weight) * sum(map(huber, errors)) / batch.steps
         sizes += errors
         mean = sum(errors) / max(len(errors), 1)
         priorities.append(0.9 * max(errors, default=0) + 0.1 * mean)
@@ -511,19 +520,18 @@ def test_vdn_finds_what_each_seat_is_worth() -> None:
 
 def text_gradient(learner: Learner, batches: list[Episodes]) -> list[torch.Tensor]:
     """Of the mean loss of some batches, through the whole network at once."""
-    learner.config = replace(learner.config, refresh_interval=1)
-    total = [torch.zeros_like(p) for p in learner.reader]
+    total = [torch.zeros_like(p) for p in learner.text.parameters]
     for episodes in batches:
-        learner._leaf = learner.agent.embed()  # no leaf: gradients run on into the text
-        learner._leaf.retain_grad()
-        returned = marl.learning.learner.n_step(
-            episodes.lengths, episodes.terminal, episodes.rewards, episodes.memory,
+        # No leaf: gradients run on into the text.
+        tables = learner.agent.tables(learner.agent.embed())
+        returned = n_step(
+            episodes.lengths, episodes.terminal, episodes.rewards, episodes.elapsed, episodes.fresh,
             n=learner.config.n_step, gamma=learner.config.gamma, burn_in=learner.config.burn_in,
         )  # fmt: skip
-        batch = marl.learning.learner.Batch(episodes, learner.agent)
-        q, _ = learner._forward(learner.agent, learner.agent.tables(learner._leaf), batch)
+        batch = Batch(episodes, learner.agent)
+        q, _ = forward(learner.agent, tables, batch)
         with torch.no_grad():
-            target_q, _ = learner._forward(learner.target, learner._target_tables, batch)
+            target_q, _ = forward(learner.target, learner.target.current(), batch)
             successor = torch.from_numpy(returned.successor)
             best = q.argmax(1)[successor]
             goal = (
@@ -532,8 +540,8 @@ def text_gradient(learner: Learner, batches: list[Episodes]) -> list[torch.Tenso
             )
         taken = q[torch.arange(len(q)), batch.actions]
         losses = torch.nn.functional.huber_loss(taken, goal, reduction="none")
-        loss = losses[torch.from_numpy(returned.learned)].sum() / len(episodes)
-        gradient = torch.autograd.grad(loss, learner.reader, allow_unused=True)
+        loss = losses[torch.from_numpy(returned.learned)].sum() / episodes.steps
+        gradient = torch.autograd.grad(loss, learner.text.parameters, allow_unused=True)
         for mean, part in zip(total, gradient, strict=True):
             mean += 0 if part is None else part / len(batches)
     return total
@@ -552,13 +560,15 @@ def test_text_learns_from_the_mean_gradient(refresh: int, encoder: str) -> None:
     learner, _ = make(config=config, agent=agent)
     # Plain steps of size 1 show the gradient; the rest of the network stands still.
     learner.optimiser = torch.optim.SGD(learner.network, lr=0.0)
-    learner.text_optimiser = torch.optim.SGD(learner.reader, lr=1.0)
-    before = [p.detach().clone() for p in learner.reader]
+    learner.text.optimiser = torch.optim.SGD(learner.text.parameters, lr=1.0)
+    before = [p.detach().clone() for p in learner.text.parameters]
     for i in range(refresh):
-        assert all(torch.equal(a, b) for a, b in zip(before, learner.reader, strict=True)), i
+        assert all(
+            torch.equal(a, b) for a, b in zip(before, learner.text.parameters, strict=True)
+        ), i
         learner.update()
     moved = 0
-    for a, b, gradient in zip(before, learner.reader, expected, strict=True):
+    for a, b, gradient in zip(before, learner.text.parameters, expected, strict=True):
         torch.testing.assert_close(a - b, gradient, atol=1e-4, rtol=1e-2)
         moved += int((gradient.abs() > 1e-3).sum())
     assert moved > 50

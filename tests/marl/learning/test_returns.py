@@ -9,7 +9,13 @@ from marl.learning.returns import n_step, sequence_priorities
 
 
 def reference(
-    rewards: list[float], terminal: bool, begins: bool, n: int, gamma: float, burn_in: int
+    rewards: list[float],
+    elapsed: list[int],
+    terminal: bool,
+    begins: bool,
+    n: int,
+    gamma: float,
+    burn_in: int,
 ) -> list[tuple[float, int, float, bool]]:
     """Return, place of the successor, its discount, whether it is learned: for one sequence."""
     steps = []
@@ -17,13 +23,14 @@ def reference(
         # The last step of a cut sequence is only there to bootstrap from: its reward may not be
         # complete.
         last = len(rewards) if terminal else len(rewards) - 1
-        window = rewards[t : min(t + n, last)]
-        total = sum(gamma**k * reward for k, reward in enumerate(window))
+        end = min(t + n, last)
+        times = [sum(elapsed[t:k]) for k in range(t, end + 1)]  # from here to each of them
+        total = sum(gamma ** times[k - t] * rewards[k] for k in range(t, end))
         warm = not begins and t < burn_in
-        if t + len(window) == len(rewards):
+        if end == len(rewards):
             steps.append((total, t, 0.0, not warm))
         else:
-            steps.append((total, t + len(window), gamma ** len(window), not warm and bool(window)))
+            steps.append((total, max(end, t), gamma ** times[-1], not warm and end > t))
     return steps
 
 
@@ -35,16 +42,15 @@ def test_returns_of_ragged_sequences(n: int, burn_in: int, gamma: float) -> None
     lengths = np.array([1, 1, 2, 2, *rng.integers(1, 15, 40)], np.int32)
     terminal = np.array([True, False, True, False, *(rng.random(40) < 0.5)])
     rewards = rng.normal(size=lengths.sum()).astype(np.float32)
-    memory = rng.normal(size=(len(lengths), 4)).astype(np.float32)
-    memory[rng.random(len(lengths)) < 0.5] = 0
-    memory[1::7, :3] = 0  # one number is enough to tell that an episode is under way
-    found = n_step(lengths, terminal, rewards, memory, n=n, gamma=gamma, burn_in=burn_in)
+    elapsed = rng.integers(0, 5, lengths.sum()).astype(np.int16)
+    fresh = rng.random(len(lengths)) < 0.5
+    found = n_step(lengths, terminal, rewards, elapsed, fresh, n=n, gamma=gamma, burn_in=burn_in)
     first = 0
     for e, length in enumerate(lengths):
-        part = rewards[first : first + length].tolist()
-        begins = not memory[e].any()
+        part, times = (a[first : first + length].tolist() for a in (rewards, elapsed))
+        ends, begins = bool(terminal[e]), bool(fresh[e])
         for t, (total, successor, discount, learned) in enumerate(
-            reference(part, bool(terminal[e]), begins, n, gamma, burn_in), first
+            reference(part, times, ends, begins, n, gamma, burn_in), first
         ):
             assert found.learned[t] == learned
             if learned:
@@ -57,24 +63,35 @@ def test_returns_of_ragged_sequences(n: int, burn_in: int, gamma: float) -> None
 
 def test_an_episode_by_hand() -> None:
     """Three own turns with rewards 1, 10, 100; two-step returns at a discount of one half."""
-    lengths, memory = np.array([3], np.int32), np.zeros((1, 0), np.float32)
-    rewards = np.array([1, 10, 100], np.float32)
-    ended = n_step(lengths, np.array([True]), rewards, memory, n=2, gamma=0.5)
+    lengths, rewards = np.array([3], np.int32), np.array([1, 10, 100], np.float32)
+    times, fresh = np.ones(3, np.int16), np.array([True])
+    ended = n_step(lengths, np.array([True]), rewards, times, fresh, n=2, gamma=0.5)
     assert ended.rewards.tolist() == [6, 60, 100]
     assert ended.discount.tolist() == [0.25, 0, 0]
     assert ended.successor[0] == 2
     assert ended.learned.tolist() == [True, True, True]
-    cut = n_step(lengths, np.array([False]), rewards, memory, n=2, gamma=0.5)
+    cut = n_step(lengths, np.array([False]), rewards, times, fresh, n=2, gamma=0.5)
     assert cut.rewards[:2].tolist() == [6, 10]
     assert cut.discount[:2].tolist() == [0.25, 0.5]
     assert cut.successor[:2].tolist() == [2, 2]
     assert cut.learned.tolist() == [True, True, False]
 
 
+def test_what_takes_longer_is_discounted_more() -> None:
+    """By hand: the first own turn lasts two units of time, the second none, the third four."""
+    lengths, rewards = np.array([4], np.int32), np.array([1, 10, 100, 1000], np.float32)
+    times, fresh = np.array([2, 0, 4, 1], np.int16), np.array([True])
+    ended = n_step(lengths, np.array([True]), rewards, times, fresh, n=2, gamma=0.5)
+    assert ended.rewards.tolist() == [1 + 10 / 4, 10 + 100, 100 + 1000 / 16, 1000]
+    assert ended.discount.tolist() == [1 / 4, 1 / 16, 0, 0]
+    assert ended.successor[:2].tolist() == [2, 3]
+
+
 def test_burn_in_is_for_sequences_that_begin_midway() -> None:
     lengths, terminal = np.array([3, 3], np.int32), np.array([True, True])
-    memory = np.array([[0, 0], [0, 1e-9]], np.float32)
-    found = n_step(lengths, terminal, np.ones(6, np.float32), memory, n=1, gamma=1.0, burn_in=2)
+    ones, fresh = np.ones(6, np.float32), np.array([True, False])
+    times = np.ones(6, np.int16)
+    found = n_step(lengths, terminal, ones, times, fresh, n=1, gamma=1.0, burn_in=2)
     assert found.learned.tolist() == [True, True, True, False, False, True]
 
 

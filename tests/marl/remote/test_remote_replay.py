@@ -32,6 +32,8 @@ def sequences(count, seed=0, length=5):
         choices=rng.integers(0, 99, choices.sum()).astype(np.int16),
         actions=np.zeros(steps, np.int16),
         rewards=rng.normal(size=steps).astype(np.float32),
+        elapsed=np.ones(steps, np.int16),
+        fresh=np.ones(count, bool),
         terminal=np.ones(count, bool),
         memory=rng.normal(size=(count, 3)).astype(np.float32),
         setting=np.zeros(count, np.int16),

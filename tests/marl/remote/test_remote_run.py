@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from agents.r3d2.config import R3D2Config
-from marl.learning.learner import LearnerConfig
+from marl.learning.config import LearnerConfig
 from marl.remote.replay import Ledger
 from marl.remote.run import LearnerRun, progress, train_distributed
 from marl.replay.prioritised import ReplayConfig

@@ -30,6 +30,8 @@ def fake_episodes(
         choices=rng.integers(0, 2**15, choice_counts.sum()).astype(np.int16),
         actions=rng.integers(0, choice_counts).astype(np.int16),
         rewards=rng.normal(size=steps).astype(np.float32),
+        elapsed=rng.integers(0, 90, steps).astype(np.int16),
+        fresh=rng.random(len(lengths)) < 0.5,
         terminal=rng.random(len(lengths)) < 0.5,
         memory=memories,
         setting=np.full(len(lengths), setting, np.int16),
@@ -61,7 +63,7 @@ def single(episodes: Episodes) -> list[Episodes]:
     facts = np.concatenate([[0], np.cumsum(episodes.fact_counts)])[steps]
     choices = np.concatenate([[0], np.cumsum(episodes.choice_counts)])[steps]
     cuts = {"facts": facts, "choices": choices}
-    by_sequence = {"lengths", "terminal", "memory", "setting", "version", "seat"}
+    by_sequence = {"lengths", "fresh", "terminal", "memory", "setting", "version", "seat"}
     return [
         Episodes(
             **{
@@ -133,7 +135,7 @@ def test_the_ring_is_used_whole() -> None:
     memory = make_replay(capacity=10_000, capacity_bytes=100_000)
     for _ in range(200):
         memory.insert(fake_episodes(rng, rng.integers(1, 30, 8).tolist()))
-    used = memory.nbytes - len(memory) * 96
+    used = memory.nbytes - len(memory) * 104
     assert 0.95 * 100_000 < used <= 100_000
 
 
@@ -395,6 +397,8 @@ def test_two_player_hanabi_fits_ten_kilobytes() -> None:
         choices=np.zeros(14 * steps, np.int16),
         actions=np.zeros(steps, np.int16),
         rewards=np.zeros(steps, np.float32),
+        elapsed=np.ones(steps, np.int16),
+        fresh=np.ones(1, np.bool_),
         terminal=np.ones(1, np.bool_),
         memory=np.zeros((1, 512), np.float32),
         setting=np.zeros(1, np.int16),

@@ -11,7 +11,7 @@ import pytest
 from agents.r3d2.config import R3D2Config
 from marl.runs.config import ActorConfig, TrainConfig, from_dict, to_dict
 from marl.learning.imitation import ImitationConfig
-from marl.learning.learner import LearnerConfig
+from marl.learning.config import LearnerConfig
 from marl.replay.prioritised import ReplayConfig
 
 

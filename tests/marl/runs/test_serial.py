@@ -26,7 +26,7 @@ from agents.r3d2.config import R3D2Config
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import ActorConfig, TrainConfig
 from marl.learning.imitation import ImitationConfig
-from marl.learning.learner import LearnerConfig
+from marl.learning.config import LearnerConfig
 from marl.replay.prioritised import ReplayConfig
 from marl.runs.state import flatten, unflatten
 from marl.runs.serial import CONFIG_FILE, SerialRun, load_config, restore, train
