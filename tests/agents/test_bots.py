@@ -14,6 +14,7 @@ from agents.core import Observations
 from games.hanabi import HanabiBatched, HanabiConfig, configure
 from games.hanabi.rules import MAX_RANKS
 from marl.acting.evaluate import evaluate
+from marl.acting.table import play
 from tests.agents.bots_table import observations
 from tests.games.test_hanabi_engine import Tracker, hidden_deal
 
@@ -66,15 +67,15 @@ def test_speed(name: str) -> None:
     evaluate(bot, hanabi(3), games=5, seed=0)  # compiles
     start = time.process_time()
     result = evaluate(bot, hanabi(3), games=300, seed=0)
-    assert result.turns.sum() / (time.process_time() - start) > 20_000
+    assert result.played.turns.sum() / (time.process_time() - start) > 20_000
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_wherever_it_stands_and_whenever_it_plays(name: str) -> None:
     first = evaluate(make(name), hanabi(4), games=40, seed=5)
     other = evaluate(make(name), hanabi(4), games=40, seed=5, at_once=7)
-    assert first.points.tobytes() == other.points.tobytes()
-    assert first.turns.tobytes() == other.turns.tobytes()
+    assert first.outcome("points").tobytes() == other.outcome("points").tobytes()
+    assert first.played.turns.tobytes() == other.played.turns.tobytes()
     batch, bot = HanabiBatched(configure(players=4), 30, seed=2), make(name)
     memory = np.zeros((30, bot.memory_size), np.float32)
     order = np.random.default_rng(0).permutation(30)
@@ -176,9 +177,9 @@ SETTINGS = {
 @pytest.mark.parametrize("config", SETTINGS.values(), ids=SETTINGS.keys())
 @pytest.mark.parametrize("name", NAMES)
 def test_any_setting_is_played_to_its_end(name: str, config: HanabiConfig) -> None:
-    result = evaluate(make(name), lambda n, s: HanabiBatched(config, n, s), games=30, seed=0)
+    result = play(HanabiBatched(config, 30), [make(name)])
     assert (result.turns > 0).all()
-    assert result.points.max() <= config.max_score
+    assert result.outcome["points"].max() <= config.max_score
 
 
 @pytest.mark.parametrize("players", [2, 3, 5])

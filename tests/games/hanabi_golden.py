@@ -30,10 +30,10 @@ def transcript(players: int, choose: Chooser) -> Iterator[str]:
     batch = HanabiBatched(configure(players=players), 1, seed=players, restart=False)
     seen: dict[int, list[str]] = {}
     turn = 0
-    while batch.choice_counts[0]:
+    while len(batch.due_game):
         seat = int(batch.seat[0])
         facts = batch.phrasebook.render(batch.facts[0])
-        choices = batch.phrasebook.render(batch.choices[0])
+        choices = batch.phrasebook.render(batch.choices.ravel())
         yield f"turn {turn}, seat {seat}"
         before = seen.get(seat, [])
         now = facts + choices
@@ -45,7 +45,8 @@ def transcript(players: int, choose: Chooser) -> Iterator[str]:
         yield f"  = reward {step.rewards[0, 0]:g}"
         seen[seat] = now
         turn += 1
-    yield f"over, score {step.outcome['points'][0]:g}, {'lost' if step.outcome['lost'][0] else 'not lost'}"
+    lost = "lost" if step.outcome["lost"][0] else "not lost"
+    yield f"over, score {step.outcome['points'][0]:g}, {lost}"
 
 
 def recorded(players: int) -> Chooser:

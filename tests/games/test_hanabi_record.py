@@ -22,8 +22,8 @@ def played(config: HanabiConfig, seed: int, moves: int = 1000) -> GameRecord:
     record = GameRecord.begin(config, NAMES[: config.players], seed)
     table = record.table()
     made: list[str] = []
-    while table.choice_counts[0] and len(made) < moves:
-        choices = table.phrasebook.render(table.choices[0])
+    while len(table.due_game) and len(made) < moves:
+        choices = table.phrasebook.render(table.choices.ravel())
         quiet = [k for k, choice in enumerate(choices) if "play" not in choice]
         options = quiet if quiet and rng.random() < 0.8 else list(range(len(choices)))
         index = int(rng.choice(options))
@@ -149,12 +149,15 @@ def test_positions_are_those_of_the_game() -> None:
         assert (position.score, position.lost) == (score, lost)
         for offset in (1, 2):
             assert position.view.hands[offset] == list(position.hands[(position.seat + offset) % 3])
-        mine = [divmod(card, 5) for card in game.labels[0].tolist() if card >= 0]
+        state, first = game.state(), position.seat * record.config.hand
+        held = state["cards"][0, first : first + state["sizes"][0, position.seat]]
+        mine = [divmod(card, 5) for card in held.tolist()]
         assert list(position.hands[position.seat]) == mine
         if position.move is None:
             assert position.over
             break
-        step = game.step(np.array([game.phrasebook.render(game.choices[0]).index(position.move)]))
+        choices = game.phrasebook.render(game.choices.ravel())
+        step = game.step(np.array([choices.index(position.move)]))
         score, lost = int(step.outcome["points"][0]), bool(step.outcome["lost"][0])
     assert position.turn == len(record.moves)
 

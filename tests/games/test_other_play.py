@@ -98,9 +98,12 @@ def test_a_move_means_the_same_inside_and_outside() -> None:
     for _ in range(50):
         moves = draw(rng, bare)
         ours, theirs = renamed.step(moves), bare.step(moves)
-        for name in Step.__annotations__:
+        assert ours.outcome.keys() == theirs.outcome.keys()
+        for name, values in ours.outcome.items():
+            np.testing.assert_array_equal(values, theirs.outcome[name])
+        for name in Step.__annotations__.keys() - {"outcome"}:
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
-        for name in ("seat", "fact_counts", "choice_counts"):
+        for name in ("due_game", "due_seat", "fact_counts", "choice_counts"):
             np.testing.assert_array_equal(getattr(renamed, name), getattr(bare, name))
 
 

@@ -26,41 +26,56 @@ from tests.marl.recorder import Journal, SpyGame, SpyPolicy, assert_recorded, se
 class Market:
     """A game of nonsense for three seats that leaves nothing out.
 
-    Seats act in no order, some never; rewards come at any time and are of either sign; some
-    observations are empty; games end, are cut off, or go on for long.
+    Seats act in no order, several at once or nobody, some never; each earns rewards of its own at
+    any time, of either sign; some observations are empty; seats end, are cut off, or go on for
+    long, each by itself, and a game is over when all three are gone. Time runs unevenly.
+
+    Args:
+        num_games: N.
+        seed: of everything.
+        alone: whether one seat of each game is due, and all of them end together.
     """
 
-    num_players, max_facts, max_choices, max_turns, colours = 3, 5, 4, 500, ()
+    num_players, max_facts, max_choices, max_turns, interchangeable = 3, 5, 4, None, ()
 
-    def __init__(self, num_games: int, seed: int) -> None:
-        self.num_games = num_games
+    def __init__(self, num_games: int, seed: int, alone: bool = False) -> None:
+        self.num_games, self.alone = num_games, alone
         self.rng = np.random.default_rng(seed)
-        self.facts = np.full((num_games, 5), games.PAD, np.int16)
-        self.choices = np.full((num_games, 4), games.PAD, np.int16)
-        self.fact_counts, self.choice_counts = np.zeros((2, num_games), np.int16)
-        self.seat = np.zeros(num_games, np.int8)
-        self.labels = np.zeros((num_games, 2), np.int8)
+        self.gone = np.zeros((num_games, 3), bool)
+        self.phrasebook = games.Phrasebook(f"word {i}" for i in range(9))
         self._show()
 
     def _show(self) -> None:
-        """Overwrites everything in place, as games do."""
-        rng, n = self.rng, self.num_games
-        self.fact_counts[:] = rng.integers(0, 6, n)
-        self.choice_counts[:] = rng.integers(1, 5, n)
+        rng = self.rng
+        due = (rng.random(self.gone.shape) < [0.6, 0.3, 0.1]) & ~self.gone
+        if self.alone:
+            due = rng.choice(3, self.num_games, p=[0.6, 0.3, 0.1])[:, None] == np.arange(3)
+        game, seat = np.nonzero(due)
+        self.due_game, self.due_seat = game.astype(np.int32), seat.astype(np.int8)
+        n = len(game)
+        self.fact_counts = rng.integers(0, 6, n).astype(np.int16)
+        self.choice_counts = rng.integers(1, 5, n).astype(np.int16)
+        self.facts = rng.integers(0, 9, (n, 5)).astype(np.int16)
+        self.choices = rng.integers(0, 9, (n, 4)).astype(np.int16)
         for ids, counts in ((self.facts, self.fact_counts), (self.choices, self.choice_counts)):
-            ids[:] = rng.integers(0, 9, ids.shape)
             ids[np.arange(ids.shape[1]) >= counts[:, None]] = games.PAD
-        self.seat[:] = rng.choice(3, n, p=[0.6, 0.3, 0.1])
-        self.labels[:] = rng.integers(-1, 7, self.labels.shape)
+        self.labels = rng.integers(-1, 7, (n, 2)).astype(np.int8)
 
     def step(self, move_index: NDArray[Any]) -> Step:
         assert ((move_index >= 0) & (move_index < self.choice_counts)).all()
-        n = self.num_games
-        end = self.rng.random(n)
-        rewards = self.rng.integers(-2, 3, n).astype(np.float32) / 4
-        step = Step(rewards, end < 0.03, (end >= 0.03) & (end < 0.05), rewards, end < 0)
+        rng, shape = self.rng, self.gone.shape
+        end = rng.random(shape)
+        if self.alone:
+            end = np.broadcast_to(end[:, :1], shape)
+        terminated = (end < 0.03) & ~self.gone
+        truncated = (end >= 0.03) & (end < 0.05) & ~self.gone
+        self.gone |= terminated | truncated
+        over = self.gone.all(1)
+        self.gone[over] = False
+        rewards = rng.integers(-2, 3, shape).astype(np.float32) / 4
+        elapsed = rng.integers(0, 4, self.num_games).astype(np.int32)
         self._show()
-        return step
+        return Step(rewards, terminated, truncated, over, elapsed, {})
 
 
 @dataclass
@@ -89,7 +104,7 @@ def spied(
     seed: int = 7,
     teaching: bool = False,
 ) -> tuple[Actor, Journal, SpyPolicy, list[Episodes]]:
-    room = min(game.max_turns, max_length)
+    room = min(game.max_turns or max_length, max_length)
     journal, spy = Journal(overlap, room, label_size, teaching), SpyPolicy(policy)
     batches: list[Episodes] = []
     actor = Actor(
@@ -136,7 +151,9 @@ def test_every_step_is_recorded(
         actor.step()
     assert_recorded(journal, batches, setting=3)
     assert len(journal.done) > 50
-    assert actor.env_steps == 150 * game.num_games
+    moved = sum(len(choices) for _, _, choices in spy.seen)
+    assert actor.env_steps == moved
+    assert name == "market" or moved == 150 * game.num_games
     ends = [sequence.terminal for sequence in journal.done]
     if "turn_limit" in options or name == "market":
         assert not all(ends)
@@ -198,7 +215,7 @@ def test_whole_episodes_earn_what_the_team_earned() -> None:
 
     def step(moves: NDArray[Any]) -> Step:
         outcome = original(moves)
-        scores.extend(outcome.outcome["score"][outcome.over].tolist())
+        scores.extend(outcome.outcome["points"][outcome.over].tolist())
         return outcome
 
     game.step = step  # type: ignore[method-assign]
@@ -256,7 +273,7 @@ def test_memory_starts_from_zero_and_is_the_seats_own() -> None:
 
 
 def test_exploration_draws_from_all_choices_at_its_rate() -> None:
-    game = Market(4000, 1)
+    game = Market(4000, 1, alone=True)
     epsilons = np.repeat([0.0, 0.25, 1.0], [1000, 2000, 1000])
     actor = Actor(game, Counter(), lambda _: None, epsilons, 1)  # type: ignore[arg-type]
     counts = game.choice_counts.copy()
@@ -301,7 +318,7 @@ def test_moves_are_drawn_from_the_softmax_of_values_over_temperature() -> None:
         def step(self, move_index: NDArray[Any]) -> Step:
             full = self.choice_counts == 4
             for half in (0, 1):
-                rows = full & (np.arange(self.num_games) % 2 == half)
+                rows = full & (self.due_game % 2 == half)
                 np.add.at(self.asked[half], move_index[rows], 1)
             return super().step(move_index)
 
