@@ -35,7 +35,8 @@ from transport.sockets import find_endpoint
 from transport.weights import Subscriber
 from transport.worker import run_rows
 
-ABOUT = {"agent": "test", "game": "hanabi", "variant": "very-small", "players": "2"}
+SETTING = "hanabi:2@very-small"
+ABOUT = {"agent": "test", "games": [SETTING]}
 
 
 def new_agent(seed=0):
@@ -46,7 +47,7 @@ def new_agent(seed=0):
 
 
 def new_game(n, seed=0):
-    return games.batched("hanabi", n, seed, players=2, preset="very-small")
+    return games.batched(SETTING, n, seed)
 
 
 class Served:
@@ -81,11 +82,12 @@ def pool(tmp_path):
 def test_the_same_moves_as_in_this_process(pool):
     agent = new_agent()
     run_dir = pool(agent)
-    local = evaluate(new_agent(), new_game, 40, seed=3)
+    local = evaluate(new_agent(), games.setting(SETTING), 40, seed=3)
     with connect(run_dir, config=ClientConfig(timeout=30)) as policy:
-        remote = evaluate(policy, new_game, 40, seed=3)
-    for name in ("points", "lost", "turns"):
-        np.testing.assert_array_equal(getattr(local, name), getattr(remote, name))
+        remote = evaluate(policy, games.setting(SETTING), 40, seed=3)
+    for name in local.scoring:
+        np.testing.assert_array_equal(local.outcome(name), remote.outcome(name))
+    np.testing.assert_array_equal(local.played.turns, remote.played.turns)
 
 
 def test_choices_values_and_memory_are_those_of_the_agent(pool):
@@ -105,7 +107,7 @@ def test_choices_values_and_memory_are_those_of_the_agent(pool):
 def test_a_pool_and_a_game_must_mean_the_same(pool):
     with connect(pool(new_agent())) as policy:
         policy.require(new_game(1).phrasebook)
-        with pytest.raises(ValueError, match=r"plays hanabi \(very-small\), whose sentences"):
+        with pytest.raises(ValueError, match=r"plays hanabi:2@very-small, whose sentences"):
             policy.require(Phrasebook(["something else"]))
 
 
