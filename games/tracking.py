@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ _STATE = {
     "rng": "_rng",
     "frame": "_frame",
     "won": "_won",
+    "over": "_over",
 }
 
 
@@ -97,13 +99,16 @@ class TrackingBatched:
         config: the world.
         num_games: N.
         seed: the k-th episode of game i has the seed ``seed + i + k * N``.
+        restart: whether finished games start again inside ``step``.
 
     Attributes:
         position: int64 [N], the target's cell.
         direction: int64 [N], -1 or 1.
     """
 
-    def __init__(self, config: TrackingConfig, num_games: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self, config: TrackingConfig, num_games: int = 1, seed: int = 0, restart: bool = True
+    ) -> None:
         self.config = config
         cells = config.cells
         self.phrasebook = Phrasebook(
@@ -119,18 +124,11 @@ class TrackingBatched:
         self.max_facts, self.max_choices, self.max_turns = 2, cells + 1, config.frames
         self.fact_phrases = np.arange(cells + 2, dtype=np.int16)
         self.choice_phrases = np.arange(cells + 2, 2 * cells + 3, dtype=np.int16)
-        self.facts = np.zeros((num_games, 2), np.int16)
-        self.fact_counts = np.full(num_games, 2, np.int16)
-        self.choices = np.tile(self.choice_phrases, (num_games, 1))
-        self.choice_counts = np.full(num_games, cells + 1, np.int16)
-        self.due_game = np.arange(num_games, dtype=np.int32)
-        self.due_seat = np.zeros(num_games, np.int8)
-        self.labels = np.zeros((num_games, 0), np.int8)
         self.label_phrases = np.zeros((0, 0), np.int16)
         self.interchangeable: tuple[str, ...] = ()
         self.wait = cells
         """The choice of no action."""
-        self._seed = seed
+        self._seed, self._restart = seed, restart
         self.reset()
 
     def reset(self, seeds: NDArray[np.uint64] | None = None) -> None:
@@ -140,6 +138,7 @@ class TrackingBatched:
         self._rng = self._seeds.copy()
         self._frame = np.zeros(self.num_games, np.int64)
         self._won = np.zeros(self.num_games, np.int64)
+        self._over = np.zeros(self.num_games, bool)
         self.position = np.zeros(self.num_games, np.int64)
         self.direction = np.zeros(self.num_games, np.int64)
         self._begin(np.ones(self.num_games, bool))
@@ -149,25 +148,29 @@ class TrackingBatched:
         """Points, and lets a frame go by.
 
         Args:
-            move_index: integers [N]: the cell, or ``wait``.
+            move_index: integers [R]: the cell, or ``wait``.
 
         Raises:
             ValueError: if an index names no choice.
         """
         move = np.asarray(move_index)
-        if move.shape != (self.num_games,) or ((move < 0) | (move > self.wait)).any():
+        if move.shape != self.due_game.shape or ((move < 0) | (move > self.wait)).any():
             raise ValueError(f"a move must be 0 to {self.wait} in each game, got {move}")
-        hit = move == self.position
+        hit = np.zeros(self.num_games, bool)
+        hit[self.due_game] = move == self.position[self.due_game]
         self._won += hit
         turn = self._random() < self.config.noise
         self.direction = np.where(turn, -self.direction, self.direction)
         self.position = (self.position + self.direction) % self.config.cells
         self._frame += 1
-        ended = self._frame >= self.config.frames
+        ended = (self._frame >= self.config.frames) & ~self._over
         scores = self._won.astype(np.float32)
-        self._seeds = np.where(ended, self._seeds + np.uint64(self.num_games), self._seeds)
-        self._rng = np.where(ended, self._seeds, self._rng)
-        self._begin(ended)
+        if self._restart:
+            self._seeds = np.where(ended, self._seeds + np.uint64(self.num_games), self._seeds)
+            self._rng = np.where(ended, self._seeds, self._rng)
+            self._begin(ended)
+        else:
+            self._over |= ended
         self._observe()
         return Step(
             rewards=hit.astype(np.float32)[:, None],
@@ -180,7 +183,7 @@ class TrackingBatched:
 
     def observe(self, seat: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """What the player of every game sees: facts int16 [N, 2] and their counts int16 [N]."""
-        return self.facts.copy(), self.fact_counts.copy()
+        return self._seen(), np.full(self.num_games, 2, np.int16)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything needed to continue bit for bit: a copy."""
@@ -207,9 +210,19 @@ class TrackingBatched:
         self.direction = np.where(games, np.where(right, 1, -1), self.direction)
         self._frame[games] = self._won[games] = 0
 
+    def _seen(self) -> NDArray[np.int16]:
+        way = self.config.cells + (self.direction > 0)
+        return np.stack([self.position, way], 1).astype(np.int16)
+
     def _observe(self) -> None:
-        self.facts[:, 0] = self.position
-        self.facts[:, 1] = self.config.cells + (self.direction > 0)
+        """Shows the worlds that are not over."""
+        self.due_game = np.flatnonzero(~self._over).astype(np.int32)
+        due = len(self.due_game)
+        self.due_seat = np.zeros(due, np.int8)
+        self.facts, self.fact_counts = self._seen()[self.due_game], np.full(due, 2, np.int16)
+        self.choices = np.tile(self.choice_phrases, (due, 1))
+        self.choice_counts = np.full(due, self.max_choices, np.int16)
+        self.labels = np.zeros((due, 0), np.int8)
 
     def _random(self, games: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
         """A number in [0, 1) for each game, of its own generator (SplitMix64, Vigna 2015)."""
@@ -220,3 +233,18 @@ class TrackingBatched:
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed ^= mixed >> np.uint64(31)
         return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def make_batched(
+    name: str, players: int, num_games: int, seed: int, restart: bool, options: Mapping[str, Any]
+) -> TrackingBatched:
+    """A batch of it; see ``games.settings.Room``.
+
+    Raises:
+        ValueError: if an option is unknown or out of range.
+    """
+    known = TrackingConfig.__dataclass_fields__
+    for option in options:
+        if option not in known:
+            raise ValueError(f"unknown option {option!r} of tracking; there are {', '.join(known)}")
+    return TrackingBatched(TrackingConfig(**options), num_games, seed, restart)
