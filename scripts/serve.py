@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from scripts.arguments import parse
 if TYPE_CHECKING:
     from marl.runs.roster import Member
     from transport.client import Client
-    from transport.launch import Role, StopFlag, Supervisor
+    from transport.launch import Role, Supervisor
+    from transport.signals import StopFlag
     from transport.wire import Tensors
 
 COMMAND = "troupe serve"
@@ -80,8 +82,9 @@ def main(args: Sequence[str]) -> None:
     from marl.runs.roster import load
     from transport.client import Client, ClientConfig
     from transport.keys import load_client_keys
-    from transport.launch import ProcessDiedError, StopFlag, Supervisor
-    from transport.sockets import check_address, find_endpoint
+    from transport.launch import ProcessDiedError, Supervisor
+    from transport.signals import StopFlag
+    from transport.sockets import check_address
 
     check_address(options.bind, options.keys)
     keys = None if options.keys is None else _own_keys(options.keys)
@@ -90,10 +93,9 @@ def main(args: Sequence[str]) -> None:
     stop = StopFlag()
     try:
         with Supervisor(options.run_dir, _roles(options, keys)) as crew:
-            _wait_for_broker(options.run_dir, crew, stop)
-            if stop():
+            endpoint = _wait_for_broker(options.run_dir, crew, stop)
+            if endpoint is None:
                 return
-            endpoint = find_endpoint(options.run_dir, "pool")
             print(
                 f"{options.agent} is served at {endpoint} ({options.schedule}, {options.workers} "
                 f"workers); published in {options.run_dir}, Ctrl-C ends it",
@@ -103,8 +105,7 @@ def main(args: Sequence[str]) -> None:
             with Client(endpoint, config=config, keys=client_keys) as client:
                 pulse = _Pulse(client, _question(member), options.health)
                 while not stop():
-                    crew.check()
-                    if news := pulse.news():
+                    for news in (*crew.check(), *pulse.news()):
                         print(news, flush=True)
                     time.sleep(0.05)
     except ProcessDiedError as error:
@@ -155,13 +156,15 @@ def _own_keys(folder: Path) -> Path:
     return file
 
 
-def _wait_for_broker(run_dir: Path, crew: Supervisor, stop: StopFlag) -> None:
-    """Waits until the broker of this call, not of an earlier one, has published where it is."""
-    from transport.sockets import published_by
+def _wait_for_broker(run_dir: Path, crew: Supervisor, stop: StopFlag) -> str | None:
+    """Where clients come in, once the broker has published it; None if it is to stop first."""
+    from transport.sockets import find_endpoint
 
-    while not stop() and published_by(run_dir, "pool") not in crew.pids("broker").values():
+    while not stop():
         crew.check()
-        time.sleep(0.02)
+        with contextlib.suppress(ValueError):
+            return find_endpoint(run_dir, "pool", timeout=0.05)
+    return None
 
 
 class _Pulse:
@@ -179,8 +182,8 @@ class _Pulse:
         self._ask_at = 0.0
         self._answered = -float("inf")
 
-    def news(self) -> str:
-        """What has changed, if anything has; asks what is to be asked, and does not wait."""
+    def news(self) -> list[str]:
+        """What has changed; asks what is to be asked, and does not wait."""
         from transport.client import RemoteError
 
         now, before = time.monotonic(), self.healthy
@@ -188,17 +191,17 @@ class _Pulse:
             if self._client.arrived():
                 self._answered = now
         except RemoteError as error:
-            return f"an inference failed: {error}"
+            return [f"an inference failed: {error}"]
         if now >= self._ask_at and not self._client.open_calls():
             self._ask_at = now + self._within / 3
             self._client.submit(self._question)
         self._client.wait(0.0)
         self.healthy = now - self._answered <= self._within
         if self.healthy == before:
-            return ""
+            return []
         if self.healthy:
-            return "ready: an inference was answered"
-        return f"not healthy: no inference was answered in {self._within:g} s"
+            return ["ready: an inference was answered"]
+        return [f"not healthy: no inference was answered in {self._within:g} s"]
 
 
 def _question(member: Member) -> Tensors:

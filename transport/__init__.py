@@ -16,6 +16,9 @@ calls the functions it was handed.
 ``transport.weights``   versioned weights, published and subscribed
 ``transport.realtime``  frames of a world that does not wait: pacing, playout, what was fresh
 ``transport.launch``    processes that start, stop and die together
+``transport.child``     one of them: plays a role and ends with its run
+``transport.claim``     one run at a time in a folder
+``transport.signals``   SIGTERM and SIGINT as a flag that is asked
 ``transport.metrics``   a pool's figures, for people and for Prometheus
 ======================  ==================================================================
 """

@@ -7,41 +7,33 @@ that are JSON and a ``stop`` that says when it is to return::
         while training:
             crew.check()  # restarts what has died; raises if it keeps dying
 
-- Nothing is forked and nothing pickled: a child is a new interpreter that reads its role from
-  standard input, as JSON.
-- That pipe stays open as long as the parent lives. When it breaks the parent is gone, however it
-  went, and the child stops; on Linux the kernel sends SIGTERM at that moment, too.
-- SIGTERM and SIGINT make ``stop()`` true. A child that has not returned two seconds later is ended
-  hard, by a thread of its own or by its parent, with the stacks of its threads in its log.
-- One run at a time lives in a directory: whoever starts there waits until the last one's processes
-  have gone, and is refused while its parent lives.
+- Nothing is forked and nothing pickled: a child is a new interpreter (``transport.child``) that
+  reads its role from standard input, as JSON, and stops when that pipe breaks.
+- A child imports what its parent would, whatever lies in the current folder.
+- One run at a time lives in a folder (``transport.claim``).
 - Who they are stands in ``processes.json``, process ids by name.
-- Whoever goes last removes the run's socket files.
+- Whoever goes last removes endpoints and socket files.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import ctypes
-import faulthandler
-import fcntl
-import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Literal, Self
 
-from transport.sockets import remove_ipc_folder
+from transport.child import FATAL
+from transport.claim import Claim
+from transport.sockets import withdraw
 
 PATIENCE = 2.0
 """Seconds that a process has to return once it is told to stop, unless its role says otherwise."""
@@ -49,10 +41,9 @@ PATIENCE = 2.0
 PROCESSES = "processes.json"
 """File of a run directory that says which process is which."""
 
-_LOCK = ".lock"  # Held by every process of a run.
-_GONE = 10.0  # Seconds for the processes of a killed parent to go.
 _MOMENT = 0.5  # Seconds for a role to finish before the next one is told.
-_PR_SET_PDEATHSIG = 1
+_PAUSE, _LONG_PAUSE = 5.0, 60.0  # Seconds before another try, at most; while others do the work.
+_START = "from transport.child import main; main()"
 
 
 @dataclass(frozen=True)
@@ -119,7 +110,8 @@ class Supervisor:
     Args:
         run_dir: the run; logs go to its ``logs``.
         roles: what to start.
-        failures: times in a row that a process may die early.
+        failures: times in a row that a process may die early. One that dies more often is started
+            less often while others of its role live, and else ends the run.
         early: seconds from its start in which being killed is early; failing by itself, with a
             status, is in twelve times as many, since it may take a while to get that far.
 
@@ -135,10 +127,10 @@ class Supervisor:
         self._failures, self._early = failures, early
         self._children: list[_Child] = []
         self._stopped = False
-        (run_dir / "logs").mkdir(parents=True, exist_ok=True)
-        self._lock = _claim(run_dir)
-        remove_ipc_folder(run_dir)  # Of a run that was killed, host and all.
+        self._claim = Claim(run_dir)
         try:
+            withdraw(run_dir)  # What a run left that was killed, or that this folder is a copy of.
+            (run_dir / "logs").mkdir(exist_ok=True)
             for role in roles:
                 for number in range(role.count):
                     name = role.name if role.count == 1 else f"{role.name}-{number}"
@@ -172,13 +164,16 @@ class Supervisor:
         """Whether all processes of a role have ended with status 0."""
         return all(child.process.poll() == 0 for child in self._children if child.role.name == role)
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """Restarts what has died; to be called several times a second.
+
+        Returns:
+            what was started again, a line each.
 
         Raises:
             ProcessDiedError: if the run cannot go on.
         """
-        now = time.monotonic()
+        now, news = time.monotonic(), []
         for child in self._children:
             if child.restart_at is None:
                 code = child.process.poll()
@@ -186,19 +181,36 @@ class Supervisor:
                     continue
                 if code == 0 and child.role.restart == "until_done":
                     continue
-                if child.role.restart == "essential":
-                    raise ProcessDiedError(self._obituary(child, code))
-                early = self._early * (12 if code > 0 else 1)
-                child.failures = child.failures + 1 if now - child.began < early else 0
-                if child.failures > self._failures:
-                    raise ProcessDiedError(self._obituary(child, code))
-                # At once after a long life, later and later after short ones.
-                child.restart_at = now + min(0.1 * (2**child.failures - 1), 5.0)
+                child.restart_at = now + self._mourn(child, code, now - child.began)
             if now >= child.restart_at:
+                code = child.process.returncode
                 child.process = self._start(child.role, child.number, child.name)
                 child.began, child.restart_at = now, None
                 self.restarts[child.role.name] += 1
-                self._tell_who_is_who()
+                news.append(
+                    f"{child.name} ended {_how(code)} and was started again "
+                    f"(restarts of {child.role.name}: {self.restarts[child.role.name]})"
+                )
+        if news:
+            self._tell_who_is_who()
+        return news
+
+    def _mourn(self, child: _Child, code: int, age: float) -> float:
+        """Counts a death; returns the seconds until the process is to be started again.
+
+        Raises:
+            ProcessDiedError: if that would not help.
+        """
+        if child.role.restart == "essential" or code == FATAL:
+            raise ProcessDiedError(self._obituary(child, code))
+        early = age < self._early * (12 if code > 0 else 1)
+        child.failures = child.failures + 1 if early else 0
+        crew = [other for other in self._children if other.role is child.role]
+        if all(other.failures > self._failures for other in crew):
+            raise ProcessDiedError(self._obituary(child, code))
+        # At once after a long life, later and later after short ones.
+        pause = 0.1 * (2 ** min(child.failures, 20) - 1)
+        return min(pause, _PAUSE if child.failures <= self._failures else _LONG_PAUSE)
 
     def stop(self) -> None:
         """Stops all processes, within their patience and a little, and tidies up.
@@ -224,24 +236,23 @@ class Supervisor:
             process.wait()
             if process.stdin is not None:
                 process.stdin.close()
-        remove_ipc_folder(self.run_dir)
+        withdraw(self.run_dir)
         (self.run_dir / PROCESSES).unlink(missing_ok=True)
-        os.close(self._lock)
+        self._claim.release()
 
     def _start(self, role: Role, number: int, name: str) -> subprocess.Popen[bytes]:
         log = self.run_dir / "logs" / f"{name}.log"
+        # An empty entry is the current folder, which -P keeps off the child's path: modules of the
+        # person's own may lie there that are called like ours.
         path = os.pathsep.join(filter(None, sys.path))
         with log.open("ab") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-m", "transport.launch"],
+                [sys.executable, "-P", "-c", _START],
                 stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": path,
-                    **role.environment,
-                },
+                env={**os.environ, "PYTHONPATH": path, **role.environment},
+                pass_fds=[self._claim.inherited],
                 # A Ctrl-C at the terminal is the parent's to pass on, in order.
                 start_new_session=True,
             )
@@ -262,128 +273,23 @@ class Supervisor:
 
     def _tell_who_is_who(self) -> None:
         temporary = self.run_dir / f"{PROCESSES}.tmp"
-        temporary.write_text(json.dumps(self.pids()) + "\n")
-        temporary.replace(self.run_dir / PROCESSES)
+        with contextlib.suppress(OSError):  # Nobody depends on it: a full disk ends no run.
+            temporary.write_text(json.dumps(self.pids()) + "\n")
+            temporary.replace(self.run_dir / PROCESSES)
 
     def _obituary(self, child: _Child, code: int) -> str:
         log = self.run_dir / "logs" / f"{child.name}.log"
         lines = log.read_text(errors="replace").strip().splitlines()[-1:]
-        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
         last = f"; its last words: {lines[0]}" if lines else ""
-        return f"process {child.name} ended {how}{last} (log: {log})"
+        return f"process {child.name} ended {_how(code)}{last} (log: {log})"
 
 
-def _claim(run_dir: Path) -> int:
-    """Takes a directory for a run of this process; returns the lock that its children share."""
-    lock, deadline = (
-        os.open(run_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o600),
-        time.monotonic() + _GONE,
-    )
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(lock)
-                raise ValueError(
-                    f"another run lives in {run_dir}: stop it first, or choose another folder"
-                ) from None
-            time.sleep(0.05)
-        else:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            return lock
+def _how(code: int) -> str:
+    """How a process ended, by its status."""
+    return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]], deadline: float) -> None:
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, deadline - time.monotonic()))
-
-
-class StopFlag:
-    """Becomes true at SIGTERM or SIGINT; called as ``stop()``, it says whether it is.
-
-    Must be made in the main thread. A second signal ends the process at once.
-    """
-
-    def __init__(self) -> None:
-        # Plain attributes: a handler may interrupt anything, also one who holds a lock.
-        self._stopped = False
-        self._signals = 0
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._handle)
-
-    def __call__(self) -> bool:
-        """Whether to stop."""
-        return self._stopped
-
-    def set(self) -> None:
-        """Makes it true."""
-        self._stopped = True
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._stopped = True
-        self._signals += 1
-        if self._signals > 1:
-            os._exit(128 + number)
-
-
-def _child() -> None:
-    """What a child does: reads its role, and plays it until it is told to stop."""
-    line = sys.stdin.buffer.readline()
-    if not line:
-        return  # The parent died before it could say anything.
-    task = json.loads(line)
-    run_dir = Path(task["run_dir"])
-    # Kept until this process has gone, however it goes.
-    fcntl.flock(os.open(run_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_SH)
-    stop = StopFlag()
-    tidy = _follow(task["parent"], stop, run_dir, task["patience"])
-    os.nice(task["nice"])
-    module, _, name = task["target"].partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    function(**task["arguments"], run_dir=run_dir, number=task["number"], stop=stop)
-    # All is closed. Taking the interpreter apart can take seconds, and nobody watches over it.
-    tidy()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
-
-
-def _follow(parent: int, stop: StopFlag, run_dir: Path, patience: float) -> Callable[[], None]:
-    """Stops this process when it is told to, or when its parent is gone; in the end, hard.
-
-    Returns:
-        what is to be called at the end.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-    def watch_parent() -> None:
-        # Not through sys.stdin, whose lock would keep the interpreter from ending.
-        while os.read(0, 1024):
-            pass
-        stop.set()
-
-    def watch_stop() -> None:
-        while not stop():
-            time.sleep(0.05)
-        time.sleep(patience)
-        faulthandler.dump_traceback()
-        tidy()
-        os._exit(1)
-
-    def tidy() -> None:
-        if os.getppid() != parent:
-            remove_ipc_folder(run_dir)
-
-    threading.Thread(target=watch_parent, name="parent", daemon=True).start()
-    threading.Thread(target=watch_stop, name="patience", daemon=True).start()
-    atexit.register(tidy)
-    if os.getppid() != parent:  # It died before the kernel was told to tell.
-        stop.set()
-    return tidy
-
-
-if __name__ == "__main__":
-    _child()

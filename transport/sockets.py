@@ -5,7 +5,8 @@
 - An address is ``ipc`` (a socket file in a private folder), ``tcp`` (a free port on the loopback
   interface) or a ZeroMQ endpoint, ``tcp://0.0.0.0:5555`` say. Any address that other machines can
   reach needs keys.
-- What a listener is bound to is published in the run directory; ``find_endpoint`` reads it there.
+- What a listener is bound to is published in the run directory, with the life of the run that it
+  belongs to (``transport.claim``); ``find_endpoint`` reads it there and believes no other life.
 - A socket belongs to the thread that made it, and a context to its process (never across a fork).
 """
 
@@ -25,11 +26,14 @@ from typing import Any
 
 import zmq
 
+from transport.claim import life_in
 from transport.keys import ClientKeys, ServerKeys
 from transport.wire import Buffer
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
+
+_ENDPOINTS = "endpoints"  # Folder of a run directory, with a file for each role.
 
 COPIED = 64 * 1024
 """Bytes up to which it is cheaper to copy a frame than to keep track of it."""
@@ -139,14 +143,9 @@ def bind(
         else:
             break
     endpoint = bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
-    file = _endpoint_file(run_dir, role)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    content = {"endpoint": _reachable(endpoint), "pid": os.getpid(), "keys": keys is not None}
-    # Renamed into place: a reader sees the whole of it or nothing.
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content))
-    temporary.rename(file)
-    return str(content["endpoint"])
+    endpoint = _reachable(endpoint)
+    _publish(run_dir, role, {"endpoint": endpoint, "life": life_in(run_dir)})
+    return endpoint
 
 
 def connect(socket: Socket, endpoint: str, keys: ClientKeys | None = None) -> None:
@@ -169,26 +168,18 @@ def find_endpoint(run_dir: Path, role: str, timeout: float = 30.0) -> str:
     """The endpoint that a role of a run is bound to; waits until it is.
 
     Raises:
-        ValueError: if it is not published in time.
+        ValueError: if it is not published in time, by the run that claimed the folder last.
     """
-    file, deadline = _endpoint_file(run_dir, role), time.monotonic() + timeout
+    deadline = time.monotonic() + timeout
     while True:
-        try:
-            return str(json.loads(file.read_text())["endpoint"])
-        except FileNotFoundError:
-            if time.monotonic() >= deadline:
-                raise ValueError(
-                    f"no {role} is published under {run_dir} (waited {timeout:g} s): is it running?"
-                ) from None
+        published = _published(run_dir, role)
+        if published.get("life") == life_in(run_dir):
+            return str(published["endpoint"])
+        if time.monotonic() >= deadline:
+            raise ValueError(
+                f"no {role} is published under {run_dir} (waited {timeout:g} s): is it running?"
+            )
         time.sleep(0.01)
-
-
-def published_by(run_dir: Path, role: str) -> int | None:
-    """The process that published a role last; None if nobody has."""
-    try:
-        return int(json.loads(_endpoint_file(run_dir, role).read_text())["pid"])
-    except FileNotFoundError:
-        return None
 
 
 def is_local(address: str) -> bool:
@@ -218,8 +209,12 @@ def ipc_folder(run_dir: Path) -> Path:
     return folder
 
 
-def remove_ipc_folder(run_dir: Path) -> None:
-    """Removes a run's socket files, those of processes that were killed included."""
+def withdraw(run_dir: Path) -> None:
+    """Removes all endpoints of a folder and its socket files, those of killed processes included.
+
+    Only for who has claimed the folder, or belongs to a run that is about to end.
+    """
+    shutil.rmtree(run_dir / _ENDPOINTS, ignore_errors=True)
     shutil.rmtree(_ipc_path(run_dir), ignore_errors=True)
 
 
@@ -229,16 +224,40 @@ def _ipc_path(run_dir: Path) -> Path:
 
 
 def _endpoint_file(run_dir: Path, role: str) -> Path:
-    return run_dir / "endpoints" / f"{role}.json"
+    return run_dir / _ENDPOINTS / f"{role}.json"
+
+
+def _published(run_dir: Path, role: str) -> dict[str, str]:
+    """What was published of a role last; empty if nothing was, or it cannot be read."""
+    try:
+        return dict(json.loads(_endpoint_file(run_dir, role).read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _publish(run_dir: Path, role: str, content: dict[str, str]) -> None:
+    """Publishes a role.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
+    if _published(run_dir, role) == content:
+        return  # By one who was killed: taking its place needs no room on the disk.
+    file = _endpoint_file(run_dir, role)
+    # Renamed into place: a reader sees the whole of it or nothing.
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(content))
+        temporary.rename(file)
+    except OSError as error:
+        raise ValueError(f"cannot publish {role} in {file}: {error.strerror}") from None
 
 
 def _former(run_dir: Path, role: str, address: str) -> list[str]:
     """Where the role was bound before, if the address leaves the port open."""
-    if not address.endswith(":*"):
-        return []
-    try:
-        former = json.loads(_endpoint_file(run_dir, role).read_text())["endpoint"]
-    except (OSError, ValueError, KeyError):
+    former = _published(run_dir, role).get("endpoint")
+    if former is None or not address.endswith(":*"):
         return []
     return [address[:-1] + former.rpartition(":")[2]]
 

@@ -162,7 +162,7 @@ def test_schedules_metrics_and_keys(serve, tiny, tmp_path):
 @pytest.mark.timeout(300)
 def test_a_pool_that_has_no_worker_says_so_and_comes_back(serve, tiny):
     serving = serve(tiny, "--health", "1")
-    workers = [pid for pid in serving.pids() if b"transport.launch" in cmdline(pid)]
+    workers = [pid for pid in serving.pids() if b"transport.child" in cmdline(pid)]
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
     serving.hear("not healthy: no inference was answered in 1 s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from transport.child import FatalError, before_hard_end
 from transport.client import Client, ClientConfig
 from transport.service import Service
 from transport.sockets import find_endpoint
@@ -85,6 +87,31 @@ def short_lived(run_dir, number, stop, seconds=0.0):
     raise SystemExit("that was all")
 
 
+def one_is_odd(run_dir, number, stop, odd):
+    if number == odd:
+        raise SystemExit("not I")
+    sleeper(run_dir, number, stop)
+
+
+def hopeless(run_dir, number, stop):
+    raise FatalError("there is no hope")
+
+
+def half_written(run_dir, number, stop):
+    """Hangs over a file that nobody is to find."""
+    before_hard_end((run_dir / "half").unlink)
+    (run_dir / "half").touch()
+    stubborn(run_dir, number, stop)
+
+
+def imports(run_dir, number, stop, names):
+    """Needs these modules."""
+    for name in names:
+        importlib.import_module(name)
+    mark(run_dir, "imported")
+    sleeper(run_dir, number, stop)
+
+
 def brief(run_dir, number, stop):
     """Does what it has to, and is done."""
 
@@ -99,7 +126,8 @@ def slow_to_stop(run_dir, number, stop, seconds):
 
 def driver(run_dir, roles):
     """A run with processes of its own, to be killed."""
-    from transport.launch import Role, StopFlag, Supervisor
+    from transport.launch import Role, Supervisor
+    from transport.signals import StopFlag
 
     stop = StopFlag()
     with Supervisor(Path(run_dir), [Role(**role) for role in roles]) as crew:
@@ -112,7 +140,9 @@ def driver(run_dir, roles):
 
 
 def mark(run_dir, name):
-    (run_dir / f"{name}.pid").write_text(str(os.getpid()))
+    temporary = run_dir / f".{name}.tmp"
+    temporary.write_text(str(os.getpid()))
+    temporary.rename(run_dir / f"{name}.pid")
 
 
 def ignore_signals(run_dir, number, stop):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.transport.parts import client
-from transport import launch, sockets
+from transport import sockets
 from transport.launch import PATIENCE, ProcessDiedError, Role, Supervisor
 
 ROLES = "tests.transport.roles"
@@ -29,6 +29,13 @@ def alive(pid):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def watch(crew):
+    """Looks after a crew until the run is over."""
+    while True:
+        crew.check()
+        time.sleep(0.01)
 
 
 def test_roles_start_and_stop_together(tmp_path):
@@ -77,7 +84,7 @@ def test_what_keeps_dying_ends_the_run_and_says_why(tmp_path):
     role = Role("short", f"{ROLES}:short_lived")
     with Supervisor(tmp_path, [role], failures=1) as crew:
         with pytest.raises(ProcessDiedError, match=r"short ended with status 1.*that was all.*log"):
-            until(lambda: crew.check())
+            watch(crew)
         assert crew.restarts["short"] == 1
 
 
@@ -85,11 +92,10 @@ def test_what_the_run_needs_is_missed_at_once(tmp_path):
     with Supervisor(tmp_path, [Role("s", f"{ROLES}:sleeper", restart="essential")]) as crew:
         os.kill(crew.pids()["s"], signal.SIGKILL)
         with pytest.raises(ProcessDiedError, match="s ended by signal SIGKILL"):
-            until(lambda: crew.check())
+            watch(crew)
 
 
-def test_one_run_at_a_time_lives_in_a_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "_GONE", 0.3)
+def test_one_run_at_a_time_lives_in_a_folder(tmp_path):
     role = Role("sleeper", f"{ROLES}:sleeper")
     with Supervisor(tmp_path, [role]) as crew:
         until(lambda: (tmp_path / "sleeper-0.pid").exists())
@@ -99,6 +105,69 @@ def test_one_run_at_a_time_lives_in_a_folder(tmp_path, monkeypatch):
         assert crew.pids()  # It was not disturbed.
     with Supervisor(tmp_path, [role]):
         pass
+
+
+def test_one_that_keeps_dying_does_not_end_those_that_work(tmp_path):
+    role = Role("w", f"{ROLES}:one_is_odd", {"odd": 1}, count=2)
+    with Supervisor(tmp_path, [role], failures=1) as crew:
+        news = []
+
+        def tried():
+            news.extend(crew.check())
+            return crew.restarts["w"] >= 4
+
+        until(tried)
+        assert set(crew.pids()) >= {"w-0"}
+        assert news[0] == "w-1 ended with status 1 and was started again (restarts of w: 1)"
+        os.kill(crew.pids()["w-0"], signal.SIGKILL)  # A first time is no flapping.
+        until(lambda: any(line.startswith("w-0") for line in crew.check()))
+    role = Role("w", f"{ROLES}:short_lived", count=2)
+    with (
+        Supervisor(tmp_path, [role], failures=1) as crew,
+        pytest.raises(ProcessDiedError, match="that was all"),
+    ):
+        watch(crew)
+
+
+def test_what_no_restart_would_mend_ends_the_run_at_once(tmp_path):
+    roles = [Role("w", f"{ROLES}:hopeless", count=2), Role("s", f"{ROLES}:sleeper")]
+    with Supervisor(tmp_path, roles) as crew:
+        with pytest.raises(ProcessDiedError, match=r"w-\d ended .*words: there is no hope"):
+            watch(crew)
+        assert not crew.restarts
+
+
+def test_a_process_that_is_ending_is_not_cut_off_by_another_signal(tmp_path):
+    """The kernel tells the child of a killed parent more than once."""
+    role = Role("slow", f"{ROLES}:slow_to_stop", {"seconds": 0.5})
+    with Supervisor(tmp_path, [role]) as crew:
+        until(lambda: (tmp_path / "slow.pid").exists())
+        (pid,) = crew.pids().values()
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            os.kill(pid, number)
+            time.sleep(0.05)
+        until(lambda: not alive(pid))
+    assert (tmp_path / "slow-ended.pid").exists()
+
+
+def test_who_ends_hard_removes_what_is_half_written(tmp_path):
+    crew = Supervisor(tmp_path, [Role("s", f"{ROLES}:half_written", patience=0.5)])
+    until(lambda: (tmp_path / "half").exists())
+    crew.stop()
+    assert not (tmp_path / "half").exists()
+
+
+def test_children_do_not_import_from_the_current_folder(tmp_path, monkeypatch):
+    """A folder of the person's own may be called like a package of ours."""
+    for package in ("transport", "agents", "games"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise SystemExit('a decoy')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    role = Role("s", f"{ROLES}:imports", {"names": ["agents", "games"]}, restart="essential")
+    with Supervisor(tmp_path / "run", [role]) as crew:
+        mark = tmp_path / "run" / "imported.pid"
+        until(lambda: mark.exists() or (crew.check() and False))
 
 
 @pytest.mark.chaos
@@ -170,7 +239,11 @@ class Driver:
             {"name": "actor", "target": f"{ROLES}:actor"},
         ]
         code = f"from {ROLES} import driver; driver({str(run_dir)!r}, {roles!r})"
-        self.process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
         until(lambda: (run_dir / "episodes.txt").exists() and self.episodes() > 1)
         self.pids = list(json.loads((run_dir / "pids.json").read_text()).values())
         assert len(self.pids) == 5
@@ -184,13 +257,33 @@ class Driver:
         return not any(map(alive, self.pids)) and not sockets._ipc_path(self.run_dir).exists()
 
 
+def kill_drivers(tmp_path, kills):
+    """Kills drivers one after the other; returns what was left behind."""
+    left = []
+    for attempt in range(kills):
+        run_dir = tmp_path / str(attempt)
+        run_dir.mkdir()
+        driver = Driver(run_dir)
+        driver.process.kill()
+        killed = time.monotonic()
+        until(lambda driver=driver: driver.process.poll() and not any(map(alive, driver.pids)))
+        assert time.monotonic() - killed < 5
+        left += [
+            path for path in (sockets._ipc_path(run_dir), run_dir / "endpoints") if path.exists()
+        ]
+    return left
+
+
 @pytest.mark.chaos
 def test_a_killed_driver_leaves_no_orphan_and_no_socket_file(tmp_path):
-    driver = Driver(tmp_path)
-    driver.process.kill()
-    killed = time.monotonic()
-    until(driver.ended)
-    assert time.monotonic() - killed < 5
+    assert kill_drivers(tmp_path, 3) == []
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+def test_a_killed_driver_leaves_nothing_any_time(tmp_path):
+    assert kill_drivers(tmp_path, 100) == []
 
 
 @pytest.mark.chaos

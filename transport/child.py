@@ -1,0 +1,128 @@
+"""A process of a run, as ``transport.launch`` starts it: it plays one role and ends with its run.
+
+- It reads its role from standard input, as JSON. That pipe stays open as long as the parent lives:
+  when it breaks, the parent is gone, however it went, and this process stops. On Linux the kernel
+  sends SIGTERM at that moment, too, and may send it several times.
+- SIGTERM and SIGINT make ``stop()`` true. If the role has not returned within its patience after
+  that, the process ends hard, with the stacks of its threads in its log.
+- The last one to go of a run whose parent was killed leaves neither endpoints nor socket files.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import faulthandler
+import importlib
+import io
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transport.signals import StopFlag
+from transport.sockets import withdraw
+
+FATAL = 3
+"""Exit status of a process that is not to be started again."""
+
+_PR_SET_PDEATHSIG = 1
+_hard_ends: list[Callable[[], object]] = []
+
+
+class FatalError(RuntimeError):
+    """What a role raises where starting it again would not help: it ends the run."""
+
+
+def before_hard_end(function: Callable[[], object]) -> None:
+    """Has a function called if this process has to end hard, from another thread than the role's.
+
+    Args:
+        function: removes what would be left behind half written.
+    """
+    _hard_ends.append(function)
+
+
+def main() -> None:
+    """Reads the role, and plays it until it is told to stop."""
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return  # The parent died before it could say anything.
+    task = json.loads(line)
+    run_dir = Path(task["run_dir"])
+    sys.stdout = sys.stderr = _log(2)
+    stop = StopFlag(insist=True)
+    tidy = _follow(task["parent"], stop, run_dir, task["patience"])
+    os.nice(task["nice"])
+    module, _, name = task["target"].partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    status = 0
+    try:
+        function(**task["arguments"], run_dir=run_dir, number=task["number"], stop=stop)
+    except FatalError as error:
+        status = FATAL
+        print(error)
+    # All is closed. Taking the interpreter apart can take seconds, and nobody watches over it.
+    tidy()
+    sys.stdout.flush()
+    os._exit(status)
+
+
+def _follow(parent: int, stop: StopFlag, run_dir: Path, patience: float) -> Callable[[], None]:
+    """Stops this process when it is told to, or when its parent is gone; in the end, hard.
+
+    Returns:
+        what is to be called at the end.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    def watch_parent() -> None:
+        # Not through sys.stdin, whose lock would keep the interpreter from ending.
+        while os.read(0, 1024):
+            pass
+        stop.set()
+
+    def watch_stop() -> None:
+        while not stop():
+            time.sleep(0.05)
+        time.sleep(patience)
+        faulthandler.dump_traceback()
+        for function in _hard_ends:
+            with contextlib.suppress(Exception):
+                function()
+        tidy()
+        os._exit(1)
+
+    def tidy() -> None:
+        if os.getppid() != parent:
+            withdraw(run_dir)
+
+    threading.Thread(target=watch_parent, name="parent", daemon=True).start()
+    threading.Thread(target=watch_stop, name="patience", daemon=True).start()
+    atexit.register(tidy)
+    if os.getppid() != parent:  # It died before the kernel was told to tell.
+        stop.set()
+    return tidy
+
+
+class _Lossy(io.FileIO):
+    """A log that drops what it has no room for: a full disk ends nobody who only says something."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def _log(descriptor: int) -> io.TextIOWrapper:
+    """Standard output and error, which go to one file."""
+    raw = io.BufferedWriter(_Lossy(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
