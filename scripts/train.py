@@ -68,6 +68,8 @@ class _Session:
     """Processes that infer behind a pool; 0 for all in one process, with the same bits always."""
     actors: int = 1
     """Processes that play, with --workers."""
+    patience: float = 300.0
+    """Seconds without anything new to learn from until a run with --workers is given up."""
 
     def __post_init__(self) -> None:
         if self.workers < 0:
@@ -76,6 +78,8 @@ class _Session:
             raise ValueError(f"--actors must be at least 1, got {self.actors}")
         if self.actors > 1 and not self.workers:
             raise ValueError("--actors are processes of a run with --workers: give both")
+        if not 0 < self.patience < float("inf"):
+            raise ValueError(f"--patience must be a positive number, got {self.patience}")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ValueError(f"--minutes must be a positive number, got {self.minutes}")
         if self.updates is not None and self.updates < 1:
@@ -133,20 +137,7 @@ def main(args: Sequence[str]) -> None:
     if minutes is None and options.updates is None:
         minutes = DEFAULT_MINUTES
     if options.workers:
-        # Sockets are loaded only where there are any.
-        from marl.remote.run import train_distributed
-
-        done = train_distributed(
-            options.config,
-            options.run_dir,
-            workers=options.workers,
-            actors=options.actors,
-            minutes=minutes,
-            updates=options.updates,
-            resume=options.resume,
-            device=options.device,
-        )
-        _tell(options.run_dir, done.updates, done.env_steps)
+        _train_distributed(options, minutes)
         return
     run = train(
         options.config,
@@ -157,6 +148,28 @@ def main(args: Sequence[str]) -> None:
         device=options.device,
     )
     _tell(options.run_dir, run.learner.updates, run.env_steps)
+
+
+def _train_distributed(options: Train, minutes: float | None) -> None:
+    """Trains in several processes; sockets are loaded only where there are any."""
+    from marl.remote.driver import train_distributed
+    from transport.launch import ProcessDiedError
+
+    try:
+        done = train_distributed(
+            options.config,
+            options.run_dir,
+            workers=options.workers,
+            actors=options.actors,
+            minutes=minutes,
+            updates=options.updates,
+            resume=options.resume,
+            device=options.device,
+            patience=options.patience,
+        )
+    except ProcessDiedError as error:
+        raise ValueError(str(error)) from error
+    _tell(options.run_dir, done.updates, done.env_steps)
 
 
 def _tell(run_dir: Path, updates: int, env_steps: int) -> None:

@@ -10,8 +10,8 @@ checkpoint is not inserted again after a resume.
 from __future__ import annotations
 
 import secrets
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -91,6 +91,10 @@ class RemoteReplay:
             self._client.wait(0.2)
 
 
+_AHEAD = 4096  # Insertions of an actor beyond one that is missing; honest ones have a window.
+_ACTORS = 4096  # Actors remembered; more than that, and the one longest silent is forgotten.
+
+
 @dataclass
 class _Account:
     """What one actor has handed over: every number below ``next``, and those ``beyond``."""
@@ -111,8 +115,9 @@ class Ledger:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self._accounts: dict[int, _Account] = {}
+        self._accounts: OrderedDict[int, _Account] = OrderedDict()
         self._foreign: set[int] = set()  # Actors whom a process before this one has heard, too.
+        self._forgotten = 0  # Numbers used by actors that are no longer remembered.
 
     def enter(self, life: int, number: int, oldest: int) -> bool:
         """Enters an insertion; False if it is there already.
@@ -121,17 +126,27 @@ class Ledger:
             life: names the actor that inserts.
             number: of the insertion; an actor counts from 0.
             oldest: number of its oldest insertion that nobody has acknowledged.
+
+        Raises:
+            ValueError: if no honest actor would count like that.
         """
+        if not 0 <= oldest <= number:
+            raise ValueError(f"insertion {number} cannot come before {oldest}, the oldest open one")
         if life not in self._accounts:
-            self._accounts[life] = _Account()
             if oldest > 0:
                 self._foreign.add(life)
-        account = self._accounts[life]
-        # All before ``oldest`` was acknowledged: by us, or by one who was killed since.
-        gone = [n for n in range(account.next, oldest) if n not in account.beyond]
-        if gone:
-            self.counts["rolled_back" if life in self._foreign else "lost"] += len(gone)
-            account.beyond.update(gone)
+            self._forget(_ACTORS - 1)
+        account = self._accounts.setdefault(life, _Account())
+        self._accounts.move_to_end(life)
+        if len(account.beyond) >= _AHEAD:
+            raise ValueError(f"more than {_AHEAD} insertions have come since one that is missing")
+        if oldest > account.next:
+            # All before it was acknowledged: by us, or by one who was killed since.
+            later = {n for n in account.beyond if n >= oldest}
+            gone = oldest - account.next - (len(account.beyond) - len(later))
+            if gone:
+                self.counts["rolled_back" if life in self._foreign else "lost"] += gone
+            account.next, account.beyond = oldest, later
         new = number >= account.next and number not in account.beyond
         if new:
             account.beyond.add(number)
@@ -158,26 +173,41 @@ class Ledger:
         """
         used = sum(account.next + len(account.beyond) for account in self._accounts.values())
         counts = self.counts
-        return used - counts["insertions"] - counts["rolled_back"] - counts["lost"]
+        return (
+            self._forgotten + used - counts["insertions"] - counts["rolled_back"] - counts["lost"]
+        )
 
     def state(self) -> dict[str, Any]:
         """Everything, as plain values."""
         return {
             "counts": dict(self.counts),
             "accounts": [[life, a.next, *sorted(a.beyond)] for life, a in self._accounts.items()],
+            "forgotten": self._forgotten,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continues from a ``state()``; what was entered after it is known to be gone."""
         self.counts = Counter(state["counts"])
-        self._accounts = {
-            life: _Account(first, set(beyond)) for life, first, *beyond in state["accounts"]
-        }
+        self._accounts = OrderedDict(
+            (life, _Account(first, set(beyond))) for life, first, *beyond in state["accounts"]
+        )
         self._foreign = set(self._accounts)
+        self._forgotten = state.get("forgotten", 0)
+
+    def _forget(self, most: int) -> None:
+        """Forgets actors, those longest silent first, until so many are left."""
+        while len(self._accounts) > most:
+            life, account = self._accounts.popitem(last=False)
+            self._foreign.discard(life)
+            self._forgotten += account.next + len(account.beyond)
 
 
 def replay_functions(
-    replay: Replay, ledger: Ledger, insert: Callable[[Episodes], None] | None = None
+    replay: Replay,
+    ledger: Ledger,
+    insert: Callable[[Episodes], None] | None = None,
+    *,
+    phrases: Sized | None = None,
 ) -> dict[str, Function]:
     """What a service of a replay runs (see ``transport.service``).
 
@@ -185,21 +215,27 @@ def replay_functions(
         replay: the table.
         ledger: enters the insertions.
         insert: takes sequences in, if there is more to do than ``replay.insert``.
+        phrases: the phrasebook; sequences with other ids are refused. None for any ids.
     """
     take = insert or replay.insert
 
     def insert_once(tensors: dict[str, Array]) -> dict[str, Array]:
-        life, number, oldest, moves, games = tensors["entry"].tolist()
-        episodes = _episodes(tensors)
-        if ledger.enter(life, number, oldest):
-            try:
-                take(episodes)
-            except ValueError:
-                ledger.counts["refused"] += 1
-                raise
-            ledger.counts["sequences"] += len(episodes)
-            ledger.counts["moves"] += moves
-            ledger.counts["games"] += games
+        try:
+            life, number, oldest, moves, games = _entry(tensors)
+            episodes = _episodes(tensors)
+            if not ledger.enter(life, number, oldest):
+                return {}
+            if phrases is not None:
+                _check_ids(episodes, len(phrases))
+            take(episodes)
+        except ValueError:
+            # Whoever sent them is told; what they hold would end the learner, and again after
+            # every restart.
+            ledger.counts["refused"] += 1
+            raise
+        ledger.counts["sequences"] += len(episodes)
+        ledger.counts["moves"] += moves
+        ledger.counts["games"] += games
         return {}
 
     def sample(tensors: dict[str, Array]) -> dict[str, Array]:
@@ -211,6 +247,27 @@ def replay_functions(
         return {}
 
     return {"insert": insert_once, "sample": sample, "update": update}
+
+
+def _entry(tensors: Mapping[str, Array]) -> list[int]:
+    """The life of an actor, number and oldest of its insertions, and its moves and games since.
+
+    Raises:
+        ValueError: if a message has none.
+    """
+    entry = tensors.get("entry")
+    if entry is None or entry.dtype != np.int64 or entry.shape != (5,) or entry[3:].min() < 0:
+        raise ValueError("an insertion needs a tensor entry: int64 [5], moves and games from 0 on")
+    return list(entry.tolist())
+
+
+def _check_ids(episodes: Episodes, phrases: int) -> None:
+    """Raises ValueError where a fact or a choice is no phrase."""
+    for name, ids in (("facts", episodes.facts), ("choices", episodes.choices)):
+        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < phrases:
+            raise ValueError(
+                f"{name} must be ids from 0 to {phrases - 1}, got {ids.min()} to {ids.max()}"
+            )
 
 
 def _tensors(episodes: Episodes) -> dict[str, Array]:

@@ -82,20 +82,21 @@ class CheckpointStore:
         Raises:
             ValueError: if ``step`` is negative, or a tensor has a dtype that files cannot hold.
             TypeError: if ``meta`` is not plain.
+            OSError: if there is no room; the checkpoints that there are stay.
         """
         if step < 0:
             raise ValueError(f"a checkpoint's step cannot be negative, got {step}")
         arrays = {name: _as_array(name, tensor) for name, tensor in tensors.items()}
         text = json.dumps(meta, indent=1)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._sweep()
+        self.sweep()
         entries = self._entries()
         serial = entries[-1].serial + 1 if entries else 1
         final = self.folder / f"{serial:06d}-step-{step}"
         temporary = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
         temporary.mkdir()
         try:
-            save_file(arrays, temporary / _TENSORS)
+            _save_tensors(arrays, temporary / _TENSORS)
             (temporary / _META).write_text(text, encoding="utf-8")
             manifest = {
                 "format": _FORMAT,
@@ -107,8 +108,10 @@ class CheckpointStore:
                 _flush(temporary / name)
             _flush(temporary)
             temporary.rename(final)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(error, OSError):
+                error.filename = error.filename or str(temporary)
             raise
         _flush(self.folder)
         for entry in self._entries()[: -self.keep]:
@@ -160,8 +163,8 @@ class CheckpointStore:
         matches = [(_NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
         return sorted(_Entry(int(m[1]), int(m[2]), path) for m, path in matches if m)
 
-    def _sweep(self) -> None:
-        """Removes what a killed writer left half written."""
+    def sweep(self) -> None:
+        """Removes what a killed writer left half written; only for who writes here."""
         for path in self.folder.glob(f"{_TEMPORARY}*"):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -178,6 +181,22 @@ def _as_array(name: str, tensor: Any) -> NDArray[Any]:
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise ValueError(f"checkpoints hold numbers and booleans, {name} is {array.dtype}")
     return array
+
+
+def _save_tensors(arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Writes arrays.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    try:
+        save_file(dict(arrays), path)
+    except SafetensorError as error:
+        # What the system said is in the text alone: Os { code: 28, kind: StorageFull, ... }.
+        code = re.search(r"code: (\d+)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
 
 
 def _describe(path: Path) -> dict[str, Any]:

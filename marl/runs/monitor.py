@@ -18,8 +18,9 @@ import contextlib
 import json
 import math
 import os
+import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,7 @@ import psutil
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress
+    from torch.utils.tensorboard import SummaryWriter
 
 METRICS_FILE = "metrics.jsonl"
 """An entry a line: step, seconds (of the run so far), time (Unix), and the metrics by name."""
@@ -50,6 +52,9 @@ class Monitor:
             wrote after it is dropped. None for a new run.
         interval: seconds between two lines where there is no terminal.
         console: where to show; standard error by default.
+
+    Attributes:
+        dropped: the last step of what was dropped, 0 if nothing was.
     """
 
     def __init__(
@@ -62,18 +67,15 @@ class Monitor:
         console: Console | None = None,
     ) -> None:
         from rich.console import Console
-        from torch.utils.tensorboard import SummaryWriter
 
         run_dir.mkdir(parents=True, exist_ok=True)
         metrics = run_dir / METRICS_FILE
-        self._before = 0.0 if resume_step is None else _keep_until(metrics, resume_step)
-        self._file = metrics.open("a", encoding="utf-8", buffering=1)
-        self._board = SummaryWriter(
-            str(run_dir / TENSORBOARD_FOLDER),
-            # TensorBoard hides what earlier processes wrote from this step on.
-            purge_step=None if resume_step is None else resume_step + 1,
-            flush_secs=15,
-        )
+        self._before, self.dropped = 0.0, 0
+        if resume_step is not None:
+            self._before, self.dropped = _keep_until(metrics, resume_step)
+        self._file = _Lines(metrics)
+        self._board = _Board(run_dir / TENSORBOARD_FOLDER, resume_step)
+        self._full = False
         self._console = console or Console(stderr=True)
         self._seconds, self._interval = seconds, interval
         self._process = psutil.Process(os.getpid())
@@ -123,9 +125,14 @@ class Monitor:
             "seconds": round(self._before + now - self._start, 3),
             "time": round(time.time(), 3),
         }
-        self._file.write(json.dumps(line | dict.fromkeys(entry) | finite) + "\n")
-        for name, value in finite.items():
-            self._board.add_scalar(name, value, step)
+        try:
+            self._file.write(json.dumps(line | dict.fromkeys(entry) | finite))
+            self._board.write(finite, step)
+            self._full = False
+        except OSError as error:
+            if not self._full:
+                self.say(f"curves cannot be written ({error.strerror}): the run goes on without")
+            self._full = True
         if self._view is None and now - self._last_line >= self._interval:
             self._last_line = now
             self._print(self._headline())
@@ -158,6 +165,91 @@ class Monitor:
         ]
         elapsed = self._before + time.monotonic() - self._start
         return "  ".join([_clock(elapsed), f"step {self._step}", *shown])
+
+
+class _Lines:
+    """A file that lines are added to, each whole or not at all.
+
+    Lines that find no room are written with later ones, the newest thousand of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+        self._waiting: deque[bytes] = deque(maxlen=1000)
+        self._end = self._file.tell()
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def write(self, line: str) -> None:
+        """Adds a line.
+
+        Raises:
+            OSError: if there is no room for it now.
+        """
+        self._waiting.append(line.encode() + b"\n")
+        while self._waiting:
+            left = self._waiting[0]
+            try:
+                while left:
+                    left = left[self._file.write(left) :]
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(self._end)
+                raise
+            self._end += len(self._waiting.popleft())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Board:
+    """TensorBoard's files. A writer that found no room has ended, and another one is tried."""
+
+    def __init__(self, folder: Path, resume_step: int | None) -> None:
+        # TensorBoard hides what earlier processes wrote from this step on.
+        self._folder, self._purge = folder, None if resume_step is None else resume_step + 1
+        self._writer: SummaryWriter | None = None
+        # The thread that writes shows its traceback; that there is no room is said in a line.
+        self._hook, threading.excepthook = threading.excepthook, self._in_thread
+        with contextlib.suppress(OSError):
+            self._open()
+
+    def write(self, values: Mapping[str, float], step: int) -> None:
+        """Adds a point to each curve.
+
+        Raises:
+            OSError: if there is no room for an earlier one.
+        """
+        try:
+            writer = self._writer or self._open()
+            for name, value in values.items():
+                writer.add_scalar(name, value, step)
+        except OSError:
+            self._drop()
+            raise
+
+    def close(self) -> None:
+        self._drop()
+        threading.excepthook = self._hook
+
+    def _open(self) -> SummaryWriter:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(self._folder), purge_step=self._purge, flush_secs=15)
+        self._purge = None
+        return self._writer
+
+    def _drop(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._writer is not None:
+                self._writer.close()
+        self._writer = None
+
+    def _in_thread(self, args: threading.ExceptHookArgs) -> None:
+        if not isinstance(args.exc_value, OSError):
+            self._hook(args)
 
 
 class _View:
@@ -224,16 +316,26 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _keep_until(metrics: Path, step: int) -> float:
-    """Drops the entries after a step, and a line that was cut off; returns the seconds so far."""
+def _keep_until(metrics: Path, step: int) -> tuple[float, int]:
+    """Drops the entries after a step, and a line that was cut off.
+
+    Returns:
+        the seconds so far, and the last step that was dropped (0: none).
+    """
     if not metrics.exists():
-        return 0.0
-    kept = [entry for entry in read_metrics(metrics.parent) if entry["step"] <= step]
+        return 0.0, 0
+    entries = read_metrics(metrics.parent)
+    kept = [entry for entry in entries if entry["step"] <= step]
     temporary = metrics.with_suffix(".tmp")
     lines = "".join(json.dumps(entry) + "\n" for entry in kept)
-    temporary.write_text(lines, encoding="utf-8")
-    temporary.replace(metrics)
-    return float(kept[-1]["seconds"]) if kept else 0.0
+    try:
+        temporary.write_text(lines, encoding="utf-8")
+        temporary.replace(metrics)
+    except OSError as error:
+        error.filename = str(temporary)
+        raise
+    dropped = max((entry["step"] for entry in entries if entry["step"] > step), default=0)
+    return float(kept[-1]["seconds"]) if kept else 0.0, dropped
 
 
 def _clock(seconds: float) -> str:

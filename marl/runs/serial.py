@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,8 @@ from marl.replay.prioritised import PrioritisedReplay
 from marl.runs.roster import admit, find_teacher, starting_weights
 from marl.runs.state import flatten, unflatten
 from marl.learning.weights import LocalWeights
+from transport.claim import Claim
+from transport.signals import StopFlag
 
 EVALUATION_SEED = 2**40
 """Of the games that are played to watch a run. Training's seeds lie beyond all that anybody would
@@ -116,11 +117,14 @@ class SerialRun:
         self.teachers = self._teachers(config.imitate, device) if config.imitate else []
         # Moves that the teacher is owed: it makes its share of them without being left to chance.
         self._owed = 0.0
+        # Of the processes of the run, if it had any before it went on in this one.
+        self._ledger: dict[str, Any] = {}
 
     @property
     def env_steps(self) -> int:
         """Moves made in all games."""
-        return sum(actor.env_steps for actor in (*self.actors, *self.teachers))
+        before = int(self._ledger.get("counts", {}).get("moves", 0))
+        return before + sum(actor.env_steps for actor in (*self.actors, *self.teachers))
 
     def step(self) -> int:
         """The update that is due, or else one move in every game of the setting that is behind.
@@ -201,14 +205,19 @@ class SerialRun:
             "actors": {str(i): actor.state() for i, actor in enumerate(self.actors)},
             "teachers": {str(i): actor.state() for i, actor in enumerate(self.teachers)},
             "owed": self._owed,
+            "ledger": self._ledger,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continues from a ``state()``, bit for bit."""
+        """Continues from a ``state()``, bit for bit, or from that of a run in several processes."""
         self.learner.load_state(state["learner"])
-        self.player.load(state["player"]["version"], state["player"]["weights"])
         self.replay.load_state(state["replay"])
         self.limiter.load_state(state["limiter"])
+        self._ledger = state.get("ledger", {})
+        if "actors" not in state:  # They were processes, whose games ended with them.
+            self.player.load(*self.weights.latest())
+            return
+        self.player.load(state["player"]["version"], state["player"]["weights"])
         for i, actor in enumerate(self.actors):
             actor.load_state(state["actors"][str(i)])
         for i, actor in enumerate(self.teachers):
@@ -310,18 +319,28 @@ def train(
             f"the run in {run_dir} was started with another configuration than it is to be "
             f"continued with: resume with what its {CONFIG_FILE} says"
         )
-    run = SerialRun(config, device)
-    step = restore(run, store)
-    if not resume:
-        write_config(config, run_dir)
-    with (
-        Monitor(
-            run_dir,
-            seconds=None if minutes is None else minutes * 60,
-            resume_step=step if resume else None,
-        ) as monitor,
-        interrupts() as interrupted,
-    ):
+    with contextlib.ExitStack() as stack:
+        if resume:
+            stack.enter_context(Claim(run_dir))
+            store.sweep()
+        run = SerialRun(config, device)
+        step = restore(run, store)
+        if not resume:  # Nothing is left behind by a run that cannot be.
+            stack.enter_context(Claim(run_dir))
+            refuse_second(run_dir)
+            write_config(config, run_dir)
+        stopped = stack.enter_context(StopFlag())
+        monitor = stack.enter_context(
+            Monitor(
+                run_dir,
+                seconds=None if minutes is None else minutes * 60,
+                resume_step=step if resume else None,
+            )
+        )
+        if resume:
+            say_resumed(monitor, step)
+        if updates is not None and step >= updates:
+            monitor.say(f"it has {step:,} updates already: nothing is left to do")
         monitor.say(
             f"{sum(p.numel() for p in run.agent.parameters()):,} parameters, "
             f"{len(run.agent.facts.ids):,} facts and {len(run.agent.choices.ids)} choices in "
@@ -330,10 +349,10 @@ def train(
         end = None if minutes is None else start + minutes * 60
 
         def over() -> bool:
-            return bool(interrupted) or is_spent(run, end, updates)
+            return stopped() or is_spent(run, end, updates)
 
         drive(run, store, monitor, over)
-        if interrupted:
+        if stopped():
             monitor.say(f"interrupted; go on with --resume --run-dir {run_dir}")
     return run
 
@@ -350,18 +369,25 @@ def drive(
 ) -> None:
     """Steps a run until it is over; evaluates, logs and saves whenever it is time, and at the end.
 
+    Where there is no room for a checkpoint the run goes on, and the next one is tried in time.
+
     Args:
         run: as it stands.
         store: where checkpoints go.
         monitor: what shows and writes the metrics.
         over: asked before every step.
+
+    Raises:
+        OSError: if there is no room for the last checkpoint.
     """
     config = run.config
+    unsaved = moved = store.latest() is None
     logged = saved = time.monotonic()
     evaluated = run.learner.updates // config.evaluate_interval
     while not over():
         moves = run.env_steps
         learned = run.step()
+        unsaved = moved = True
         monitor.count(env_steps=run.env_steps - moves, updates=learned)
         step, now = run.learner.updates, time.monotonic()
         if step // config.evaluate_interval > evaluated:
@@ -371,10 +397,30 @@ def drive(
             logged = now
             monitor.log(step, run.learning_metrics())
         if now - saved >= config.checkpoint_minutes * 60:
-            _save(run, store)
             saved = now
-    _save(run, store)
-    monitor.log(run.learner.updates, run.learning_metrics())
+            try:
+                _save(run, store)
+            except OSError as error:
+                monitor.say(
+                    f"the checkpoint of update {step:,} could not be saved ({error.strerror}); "
+                    f"the run goes on, and the next is due in {config.checkpoint_minutes:g} min"
+                )
+            else:
+                unsaved = False
+    if unsaved:  # A checkpoint that is there already would only push out an older one.
+        _save(run, store)
+    if moved:
+        monitor.log(run.learner.updates, run.learning_metrics())
+
+
+def say_resumed(monitor: Monitor, step: int) -> None:
+    """Says from where a run goes on, and what of its curves goes because it is made again."""
+    said = f"goes on from update {step:,}"
+    if not step:
+        said = "no update was saved before this run ended: it begins again at update 0"
+    if monitor.dropped:
+        said += f"; its curves are cut there, they had reached update {monitor.dropped:,}"
+    monitor.say(said)
 
 
 def refuse_second(run_dir: Path) -> None:
@@ -416,23 +462,3 @@ def restore(run: SerialRun, store: CheckpointStore) -> int:
 def _save(run: SerialRun, store: CheckpointStore) -> None:
     tensors, plain = flatten(run.state())
     store.save(run.learner.updates, tensors, plain)
-
-
-@contextlib.contextmanager
-def interrupts() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying of them; a second one is as deadly as ever."""
-    received: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+import tracemalloc
 from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from marl.episodes import Episodes
+from marl.remote import replay as module
 from marl.remote.replay import Ledger, RemoteReplay, replay_functions
 from marl.replay.prioritised import PrioritisedReplay, ReplayConfig
 from marl.runs.state import flatten, unflatten
@@ -163,9 +165,47 @@ def test_what_is_malformed_is_refused_and_counted(table, tmp_path):
     with pytest.raises(RemoteError, match="replay is empty"):
         remote.sample(3)
     remote.close()
-    assert table.ledger.counts["refused"] == 1
+    assert table.ledger.counts["refused"] == 2
     assert table.replay.inserted == 0
     assert table.ledger.balance() == 0
+
+
+@pytest.mark.parametrize(("name", "id"), [("facts", 32000), ("facts", -1), ("choices", 99)])
+def test_ids_that_are_no_phrase_are_refused_at_the_door(name, id):
+    replay, ledger = new_replay(), Ledger()
+    insert = replay_functions(replay, ledger, phrases=range(99))["insert"]
+
+    def tensors(number, episodes):
+        entry = np.array([1, number, 0, 5, 1])
+        return {"entry": entry, **{f.name: getattr(episodes, f.name) for f in fields(Episodes)}}
+
+    bad = sequences(3)
+    getattr(bad, name)[-1] = id
+    with pytest.raises(ValueError, match=f"{name} must be ids from 0 to 98, got "):
+        insert(tensors(0, bad))
+    assert (len(replay), ledger.counts["refused"], ledger.counts["moves"]) == (0, 1, 0)
+    insert(tensors(1, sequences(3)))
+    assert (len(replay), ledger.counts["refused"], ledger.balance()) == (3, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        np.zeros(4, np.int64),
+        np.zeros(5),
+        np.array([1, 0, 0, -1, 0]),
+        np.array([1, 0, 5, 0, 0]),
+        np.array([1, 0, -1, 0, 0]),
+    ],
+)
+def test_entries_that_are_none_are_refused(entry):
+    ledger = Ledger()
+    insert = replay_functions(new_replay(), ledger)["insert"]
+    episodes = sequences(1)
+    with pytest.raises(ValueError, match="insertion"):
+        insert({"entry": entry, **{f.name: getattr(episodes, f.name) for f in fields(Episodes)}})
+    assert ledger.counts["refused"] == 1
+    assert ledger.balance() == 0
 
 
 # --- the ledger -------------------------------------------------------------------------------
@@ -235,3 +275,34 @@ def test_a_loss_would_be_seen():
     ledger.enter(1, 4, 4)
     assert ledger.counts["lost"] == 1
     assert ledger.balance() == 0
+
+
+def test_a_peer_that_counts_in_millions_costs_nothing():
+    ledger = Ledger()
+    ledger.enter(1, 0, 0)
+    tracemalloc.start()
+    began = time.monotonic()
+    assert ledger.enter(1, 5 * 10**12, 5 * 10**12)
+    assert time.monotonic() - began < 0.1
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    assert ledger.counts["lost"] == 5 * 10**12 - 1
+    assert ledger.balance() == 0
+    for number in range(4096):
+        ledger.enter(2, 2 * number + 1, 0)
+    with pytest.raises(ValueError, match="more than 4096 insertions have come"):
+        ledger.enter(2, 10**6, 0)
+    assert ledger.balance() == 0
+
+
+def test_actors_longest_silent_are_forgotten_and_the_books_stay_right(monkeypatch):
+    monkeypatch.setattr(module, "_ACTORS", 3)
+    ledger = Ledger()
+    for life in (1, 2, 3, 1, 4, 5):
+        ledger.enter(life, 0, 0)
+        ledger.enter(life, 2, 0)
+        ledger.enter(life, 1, 0)
+    assert [life for life, *_ in ledger.state()["accounts"]] == [1, 4, 5]
+    assert ledger.balance() == saved(ledger).balance() == 0
+    assert ledger.counts["insertions"] == 15
+    assert ledger.counts["repeated"] == 3

@@ -17,8 +17,9 @@ import pytest
 
 from agents.r3d2.config import R3D2Config
 from marl.learning.config import LearnerConfig
+from marl.remote.driver import progress, train_distributed
+from marl.remote.learner import LearnerRun
 from marl.remote.replay import Ledger
-from marl.remote.run import LearnerRun, progress, train_distributed
 from marl.replay.prioritised import ReplayConfig
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import ActorConfig, TrainConfig, load_config, to_dict
@@ -144,7 +145,7 @@ class Driver:
         code = (
             "import json, sys; from pathlib import Path\n"
             "from marl.runs.config import from_dict\n"
-            "from marl.remote.run import train_distributed\n"
+            "from marl.remote.driver import train_distributed\n"
             "config, run_dir, options = json.loads(sys.stdin.readline())\n"
             "train_distributed(from_dict(config), Path(run_dir), **options)"
         )

@@ -1,0 +1,169 @@
+"""A training run in several processes, any of which may die.
+
+======== ==========================================================================================
+process  what it does
+======== ==========================================================================================
+driver   starts the others, starts again what has died, and shows what the learner says
+learner  holds replay and takes in what was played, updates, saves, and publishes weights
+broker   hands what actors observe to workers, and their answers back (``transport.broker``)
+worker   holds the newest weights and answers; several share the work
+actor    plays two halves of its games: while one waits for its moves, the other is stepped
+======== ==========================================================================================
+
+The driver is this module; learner, worker and actor are those beside it. Actor, learner, limiter,
+monitor and checkpoints are those of ``marl.runs.serial``, with the remote
+sides of the seams between them. What is learned now depends on the clock: which weights chose a
+move, and when a sequence arrived. All else is as in one process: run directory, configuration,
+curves and resume.
+
+A learner that was killed goes on from its last checkpoint, replay included. What its actors had
+inserted since is counted as rolled back; the ledger shows that nothing was lost and nothing
+inserted twice (``marl.remote.replay``). Games that were being played begin anew with their actor.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from marl.runs.checkpoint import CheckpointStore
+from marl.runs.config import TrainConfig, load_config
+from marl.runs.monitor import read_metrics
+from marl.runs.roster import starting_weights
+from marl.runs.serial import refuse_second, write_config
+from transport.launch import Role, Supervisor
+from transport.signals import StopFlag
+
+SAVING = 2.5
+"""Seconds that the learner has to save when the run is interrupted; what does not fit in there is
+kept by the checkpoint before."""
+
+PATIENCE = 300.0
+"""Seconds that the learner waits for a sequence before it gives the run up, by default."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How far a run has come, by its newest checkpoint."""
+
+    updates: int
+    env_steps: int
+
+
+def train_distributed(
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    workers: int,
+    actors: int = 1,
+    minutes: float | None = None,
+    updates: int | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    lease: float = 10.0,
+    patience: float = PATIENCE,
+) -> Trained:
+    """Trains like ``marl.runs.serial.train``, in processes of its own.
+
+    Args:
+        config: of the run; with ``resume``, that of the run resumed.
+        run_dir: where configuration, checkpoints, curves and logs go.
+        workers: processes that infer.
+        actors: processes that play; the games are shared among them.
+        minutes: wall-clock budget of this call, start-up included.
+        updates: update count at which to stop.
+        resume: continue from the newest checkpoint in ``run_dir``.
+        device: where the network learns; workers are on the processor.
+        lease: seconds that a worker has to answer, before another is asked.
+        patience: seconds that the learner waits for a sequence before it gives the run up.
+
+    Raises:
+        ValueError: if there is no budget or an argument is out of range, ``run_dir`` holds a run
+            and ``resume`` is not set, or holds none and it is, or another run lives there.
+        ProcessDiedError: if a process keeps dying, or nothing arrives that could be learned from.
+    """
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+    if until is None and updates is None:
+        raise ValueError("training needs a budget: give minutes, updates or both")
+    for name, count in (("workers", workers), ("actors", actors)):
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+    _refuse(config, run_dir, resume)
+    if not resume:
+        write_config(config, run_dir)
+    elif updates is not None and (done := progress(run_dir)).updates >= updates:
+        print(f"{run_dir} has {done.updates:,} updates: nothing is left to do", file=sys.stderr)
+        return done
+    options = {"until": until, "updates": updates, "device": device, "patience": patience}
+    single = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    roles = [
+        Role("broker", "transport.broker:run_broker", {"workers": workers, "lease": lease}),
+        Role("worker", "marl.remote.worker:answer", count=workers, environment=single),
+        Role("actor", "marl.remote.actor:play", {"actors": actors}, actors, environment=single),
+        Role(
+            "learner",
+            "marl.remote.learner:learn",
+            options,
+            restart="until_done",
+            patience=SAVING,
+        ),
+    ]
+    _drive(run_dir, roles)
+    return progress(run_dir)
+
+
+def progress(run_dir: Path) -> Trained:
+    """How far the run in a directory has come."""
+    updates = CheckpointStore(run_dir / "checkpoints").latest() or 0
+    env_steps = 0.0
+    for entry in read_metrics(run_dir):
+        if entry["step"] <= updates:
+            env_steps = entry.get("act/env_steps") or env_steps
+    return Trained(updates, int(env_steps))
+
+
+def _refuse(config: TrainConfig, run_dir: Path, resume: bool) -> None:
+    """Raises ValueError for what cannot be trained, before anything is begun."""
+    for setting in config.settings():
+        setting.batched(1)  # Refuses what cannot be played.
+    if not resume:
+        refuse_second(run_dir)
+        if config.start:
+            starting_weights(config)
+    elif load_config(run_dir) != config:
+        raise ValueError(f"the run in {run_dir} was started with another configuration")
+    if config.imitate and config.imitation.share(progress(run_dir).updates) > 0:
+        raise ValueError(
+            f"{config.imitate} is imitated in one process: begin without workers, and resume with "
+            "them once the agent plays by itself"
+        )
+
+
+def _drive(run_dir: Path, roles: list[Role]) -> None:
+    """Keeps the processes going until the learner is done or somebody interrupts."""
+    log = run_dir / "logs" / "learner.log"
+    shown = log.stat().st_size if log.exists() else 0
+    try:
+        with StopFlag() as stop, Supervisor(run_dir, roles) as crew:
+            while not stop() and not crew.done("learner"):
+                for news in crew.check():
+                    print(news, file=sys.stderr)
+                shown = _show(log, shown)
+                time.sleep(0.05)
+    finally:
+        _show(log, shown)
+
+
+def _show(log: Path, shown: int) -> int:
+    """Passes on what was added to a log; returns how far it has been shown."""
+    if not log.exists():
+        return shown
+    with log.open("rb") as file:
+        file.seek(shown)
+        text = file.read()
+    if text:
+        sys.stderr.write(text.decode(errors="replace"))
+        sys.stderr.flush()
+    return shown + len(text)

@@ -1,0 +1,197 @@
+"""The learner's process: holds replay, learns, saves, and publishes weights."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from marl.acting.actor import exploration_spectrum
+from marl.episodes import Episodes
+from marl.learning.lanes import prepare_process
+from marl.remote.policy import PublishedWeights
+from marl.remote.replay import Ledger, replay_functions
+from marl.runs.checkpoint import CheckpointStore
+from marl.runs.config import TrainConfig, load_config
+from marl.runs.monitor import METRICS_FILE, Monitor
+from marl.runs.serial import SerialRun, drive, is_spent, restore, say_resumed
+from transport.child import FatalError, before_hard_end
+from transport.client import Client, ClientConfig
+from transport.service import Service
+from transport.sockets import find_endpoint
+
+AHEAD = 8
+"""Batches by which learning may be ahead of playing or behind it, so that neither waits for the
+other at every step."""
+
+CALLS = 8
+"""Insertions taken in between two updates, at most."""
+
+_TURN = 0.05  # Seconds that the learner waits for insertions before it looks around.
+
+
+class LearnerRun(SerialRun):
+    """The learner's side of a run: learns from what others play.
+
+    Args:
+        config: of the run.
+        run_dir: where its endpoints are published.
+        device: where the network learns.
+
+    Attributes:
+        hungry: seconds for which it has waited for a sequence, and none came.
+    """
+
+    def __init__(self, config: TrainConfig, run_dir: Path, device: str = "cpu") -> None:
+        # Its own games only tell which phrases there are.
+        few = replace(config.actor, num_games=len(config.settings()))
+        super().__init__(replace(config, actor=few, imitate=None), device)
+        self.config = config
+        self.ledger = Ledger()
+        self.limiter.error_buffer = AHEAD * config.learner.batch
+        self.hungry = 0.0
+        functions = replay_functions(
+            self.replay, self.ledger, self._take, phrases=self.agent.phrasebook
+        )
+        self.service = Service(functions, run_dir, name="replay")
+        self.published = PublishedWeights(run_dir)
+
+    def close(self) -> None:
+        """Takes in and publishes nothing more."""
+        self.service.close()
+        self.published.close()
+
+    @property
+    def env_steps(self) -> int:
+        """Moves made in all games whose sequences have arrived."""
+        return self.ledger.counts["moves"]
+
+    def step(self) -> int:
+        """Takes in what has been played, if learning is not far behind, and makes an update.
+
+        Returns:
+            the number of updates.
+        """
+        version, tensors = self.weights.latest()
+        if version != self.published.latest()[0]:
+            self.published.publish(version, tensors)
+        if not self.limiter.can_sample():
+            began = time.monotonic()
+            self.hungry += _TURN  # At most: this process may be stopped for a while.
+            self.service.poll(_TURN, CALLS)
+            self.hungry += min(time.monotonic() - began - _TURN, 0.0)
+        elif self.limiter.can_insert():
+            self.service.poll(0.0, CALLS)
+        if not self.limiter.can_sample():
+            return 0
+        self.limiter.sampled(self.config.learner.batch)
+        self._metrics.append(self.learner.update())
+        return 1
+
+    def learning_metrics(self) -> dict[str, float]:
+        """As in one process, and what the ledger says."""
+        counts, actor = self.ledger.counts, self.config.actor
+        spectrum = exploration_spectrum(actor.num_games, actor.epsilon, actor.epsilon_spread)
+        return super().learning_metrics() | {
+            "act/env_steps": counts["moves"],
+            "act/episodes": counts["games"],
+            "act/epsilon": float(spectrum.mean()),
+            "ledger/insertions": counts["insertions"],
+            "ledger/repeated": counts["repeated"],
+            "ledger/rolled_back": counts["rolled_back"],
+            "ledger/lost": counts["lost"],
+            "ledger/balance": self.ledger.balance(),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """All that the learner's next step depends on; games in play are not part of it."""
+        return {
+            "learner": self.learner.state(),
+            "replay": self.replay.state(),
+            "limiter": self.limiter.state(),
+            "ledger": self.ledger.state(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continues from a ``state()``, or from that of a run in one process."""
+        self.learner.load_state(state["learner"])
+        self.replay.load_state(state["replay"])
+        self.limiter.load_state(state["limiter"])
+        if state.get("ledger"):
+            self.ledger.load_state(state["ledger"])
+        for actor in state.get("actors", {}).values():
+            self.ledger.counts.update(moves=actor["env_steps"], games=actor["episodes"])
+
+    def _take(self, episodes: Episodes) -> None:
+        self.replay.insert(episodes)
+        self.limiter.inserted(len(episodes))
+        self.hungry = 0.0
+
+
+def learn(
+    run_dir: Path,
+    number: int,
+    stop: Callable[[], bool],
+    *,
+    until: float | None,
+    updates: int | None,
+    device: str,
+    patience: float,
+) -> None:
+    """The learner's process: goes on from the newest checkpoint until the budget is spent.
+
+    Args:
+        run_dir: the run.
+        number: ignored; there is one.
+        stop: asked between updates.
+        until: when to stop (seconds of the monotonic clock, which all processes share).
+        updates: update count at which to stop.
+        device: where the network learns.
+        patience: seconds to wait for a sequence.
+
+    Raises:
+        FatalError: if none comes, or the last checkpoint cannot be saved.
+    """
+    prepare_process()
+    config = load_config(run_dir)
+    store = CheckpointStore(run_dir / "checkpoints", keep=config.keep_checkpoints)
+    store.sweep()
+    before_hard_end(store.sweep)
+    follows = (run_dir / METRICS_FILE).exists()
+
+    with contextlib.closing(LearnerRun(config, run_dir, device)) as run:
+        step = restore(run, store)
+
+        def over() -> bool:
+            return stop() or is_spent(run, until, updates) or run.hungry > patience
+
+        with Monitor(run_dir, resume_step=step if follows else None) as monitor:
+            if follows:
+                say_resumed(monitor, step)
+            try:
+                drive(run, store, monitor, over)
+            except OSError as error:  # It has no room, and would have none if it began again.
+                raise FatalError(f"{error.filename}: {error.strerror}") from error
+    if run.hungry > patience:
+        raise FatalError(f"no sequences have come for {patience:g} s: {missing(run_dir)}")
+
+
+def missing(run_dir: Path) -> str:
+    """Who of a run has to be looked at where nobody hands over sequences."""
+    logs = run_dir / "logs"
+    try:
+        with Client(find_endpoint(run_dir, "pool", 0.0), config=ClientConfig(timeout=2.0)) as pool:
+            figures = pool.stats()
+    except ValueError:
+        return f"no broker has published a pool ({logs}/broker.log)"
+    except TimeoutError:
+        return f"the broker does not answer ({logs}/broker.log)"
+    if not figures["workers"]:
+        return f"no worker has joined the pool ({logs}/worker*.log)"
+    return (
+        f"the pool has {figures['workers']:.0f} worker(s) and {figures['clients']:.0f} client(s), "
+        f"but no actor has finished a game ({logs}/actor*.log)"
+    )
