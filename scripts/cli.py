@@ -12,9 +12,11 @@ from __future__ import annotations
 import difflib
 import dis
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from types import TracebackType
 
 COMMANDS = {
@@ -53,6 +55,8 @@ def main(args: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         advice = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
         return _refuse("troupe", f"there is no command {command!r}: {advice}")
+    if taken := _shadowed():
+        return _refuse("troupe", taken)
     try:
         importlib.import_module(f"scripts.{command}").main(args[1:])
     except SystemExit as end:  # after --help
@@ -94,6 +98,20 @@ def _help() -> str:
             "  tensorboard --logdir runs",
         ]
     )
+
+
+def _shadowed() -> str | None:
+    """Says which of our packages a folder of the person's own stands in the way of, if one does."""
+    home = Path(__file__).resolve().parents[1]
+    for package in _PACKAGES:
+        spec = importlib.util.find_spec(package)
+        found = [] if spec is None else list(spec.submodule_search_locations or ())
+        if found and Path(found[0]).resolve().parent != home:
+            return (
+                f"{found[0]} is taken for Troupe's own package {package!r}: rename it, or take its "
+                "folder off Python's path (PYTHONPATH, or the current folder with python -m)"
+            )
+    return None
 
 
 def _refuse(who: str, why: str) -> int:

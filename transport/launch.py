@@ -281,6 +281,8 @@ class Supervisor:
         log = self.run_dir / "logs" / f"{child.name}.log"
         lines = log.read_text(errors="replace").strip().splitlines()[-1:]
         last = f"; its last words: {lines[0]}" if lines else ""
+        if code == FATAL:
+            return f"process {child.name} gave up: {''.join(lines)} (log: {log})"
         return f"process {child.name} ended {_how(code)}{last} (log: {log})"
 
 

@@ -11,10 +11,9 @@ actor    plays two halves of its games: while one waits for its moves, the other
 ======== ==========================================================================================
 
 The driver is this module; learner, worker and actor are those beside it. Actor, learner, limiter,
-monitor and checkpoints are those of ``marl.runs.serial``, with the remote
-sides of the seams between them. What is learned now depends on the clock: which weights chose a
-move, and when a sequence arrived. All else is as in one process: run directory, configuration,
-curves and resume.
+monitor and checkpoints are those of ``marl.runs.serial``, with the remote sides of the seams
+between them. What is learned now depends on the clock: which weights chose a move, and when a
+sequence arrived. All else is as in one process: run directory, configuration, curves and resume.
 
 A learner that was killed goes on from its last checkpoint, replay included. What its actors had
 inserted since is counted as rolled back; the ledger shows that nothing was lost and nothing

@@ -192,8 +192,8 @@ def _save_tensors(arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
     try:
         save_file(dict(arrays), path)
     except SafetensorError as error:
-        # What the system said is in the text alone: Os { code: 28, kind: StorageFull, ... }.
-        code = re.search(r"code: (\d+)", str(error))
+        # What the system said is in the text alone, as "code: 28" or "os error 28".
+        code = re.search(r"(?:code:|os error) (\d+)", str(error))
         if code is None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error

@@ -55,7 +55,7 @@ def run(seconds: float) -> Iterator[Row]:
 
 def _turn(run_dir: Path, options: tuple[str, ...], seconds: float) -> dict[str, float]:
     """Trains for some seconds, and returns what was done in each, and how long it took to end."""
-    command = [sys.executable, "-m", "scripts.cli", "train", "hanabi", "--players", "2"]
+    command = [sys.executable, "-P", "-m", "scripts.cli", "train", "hanabi", "--players", "2"]
     command += ["--minutes", "600", "--evaluate-interval", "1000000000", "--run-dir", str(run_dir)]
     log = run_dir.with_suffix(".log")
     with log.open("wb") as output:

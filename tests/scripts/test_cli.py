@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,13 @@ from types import ModuleType
 
 import pytest
 
+from marl.remote import driver
 from marl.runs import roster
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.state import unflatten
 from scripts import cli
 from scripts.train import PRESETS, Train
+from transport.launch import ProcessDiedError
 
 TROUPE = Path(sys.executable).with_name("troupe")
 
@@ -91,6 +94,32 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "troupe 0.1.0\n"
 
 
+@pytest.mark.parametrize("package", ["agents", "games"])
+def test_a_shadowed_package_is_named_in_one_line(tmp_path: Path, package: str) -> None:
+    (tmp_path / package).mkdir()
+    done = subprocess.run(
+        [TROUPE, "evaluate", "hanabi-2p"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith(f"troupe: {tmp_path / package} is taken for Troupe's own package")
+
+
+def test_a_run_whose_processes_keep_dying_ends_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*args: object, **options: object) -> None:
+        raise ProcessDiedError("process learner gave up: no sequences have come")
+
+    monkeypatch.setattr(driver, "train_distributed", die)
+    said = refused(capsys, "train", *TINY, "--workers", 1, "--run-dir", tmp_path / "r")
+    assert said == "troupe train: process learner gave up: no sequences have come"
+
+
 # --- bad input --------------------------------------------------------------------------------
 
 
@@ -113,6 +142,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("train hanabi --run-dir {tmp}/r --minutes 0", "--minutes must be a positive number"),
         ("train hanabi --run-dir {tmp}/r --minutes nan", "--minutes must be a positive number"),
         ("train hanabi --run-dir {tmp}/r --minutes soon", "--minutes: "),
+        ("train hanabi --run-dir {tmp}/r --patience nan", "--patience must be a positive number"),
         ("train hanabi --run-dir {tmp}/r --updates 0", "--updates must be at least 1, got 0"),
         ("train hanabi --run-dir {tmp}/r --preset best", "invalid choice 'best'"),
         ("train hanabi --run-dir {tmp}/r --device tpu", "invalid choice 'tpu'"),

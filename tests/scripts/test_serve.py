@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -25,6 +26,7 @@ from tests.marl.remote.test_remote_policy import new_agent
 from tests.transport.test_launch import alive, until
 from transport import sockets
 from transport.client import ClientConfig
+from transport.launch import PROCESSES
 
 TROUPE = Path(sys.executable).with_name("troupe")
 BUSY = 15.0
@@ -46,8 +48,13 @@ class Serving:
 
     def __init__(self, run_dir, *args):
         self.run_dir = run_dir
+        # Somebody has packages of their own that are called like ours, where the command is given.
+        for package in ("agents", "games"):
+            (run_dir.parent / package).mkdir(exist_ok=True)
+            (run_dir.parent / package / "__init__.py").write_text("raise SystemExit('a decoy')")
         self.process = subprocess.Popen(
             [TROUPE, "serve", *map(str, args), "--run-dir", str(run_dir)],
+            cwd=run_dir.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -170,6 +177,15 @@ def test_a_pool_that_has_no_worker_says_so_and_comes_back(serve, tiny):
         os.kill(pid, signal.SIGCONT)
     serving.said = ""
     serving.hear("ready")
+
+
+@pytest.mark.chaos
+def test_what_was_started_again_is_said_and_a_second_pool_refused(serve, tiny, capsys):
+    serving = serve(tiny)
+    assert cli.main(["serve", tiny, "--run-dir", str(serving.run_dir)]) == 2
+    assert "another run lives in" in capsys.readouterr().err
+    os.kill(json.loads((serving.run_dir / PROCESSES).read_text())["worker"], signal.SIGKILL)
+    serving.hear("worker ended by signal SIGKILL and was started again (restarts of worker: 1)")
 
 
 @pytest.mark.slow

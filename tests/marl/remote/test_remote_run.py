@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 
@@ -18,17 +19,20 @@ import pytest
 from agents.r3d2.config import R3D2Config
 from marl.learning.config import LearnerConfig
 from marl.remote.driver import progress, train_distributed
-from marl.remote.learner import LearnerRun
+from marl.remote.learner import LearnerRun, learn, missing
 from marl.remote.replay import Ledger
 from marl.replay.prioritised import ReplayConfig
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import ActorConfig, TrainConfig, load_config, to_dict
 from marl.runs.monitor import METRICS_FILE
 from marl.runs.roster import load
-from marl.runs.serial import train
+from marl.runs.serial import restore, train, write_config
 from marl.runs.state import unflatten
+from tests.transport.parts import pool
 from tests.transport.test_launch import alive, until
 from transport import sockets
+from transport.child import FatalError
+from transport.claim import life_in
 from transport.launch import PROCESSES
 
 CONFIG = TrainConfig(
@@ -56,7 +60,7 @@ def metrics(run_dir):
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def books(run_dir):
+def books(run_dir, serial=False):
     """The ledger of the newest checkpoint, after its sums were checked against the replay's."""
     state = unflatten(*CheckpointStore(run_dir / "checkpoints").load())
     ledger = Ledger()
@@ -64,13 +68,14 @@ def books(run_dir):
     assert ledger.balance() == 0
     assert ledger.counts["lost"] == ledger.counts["refused"] == 0
     inserted = int(state["limiter"]["counts"][0])
-    assert ledger.counts["sequences"] == inserted
+    if not serial:  # Where one process has gone on there are others, too.
+        assert ledger.counts["sequences"] == inserted
     return ledger
 
 
 @pytest.mark.timeout(600)
-def test_a_run_in_several_processes_is_a_run(tmp_path):
-    """Curves, checkpoints and evaluations as in one process; it resumes, and so does a serial."""
+def test_a_run_in_several_processes_is_a_run(tmp_path, monkeypatch, capsys):
+    """Curves, checkpoints, evaluations as in one process; it goes on, also where it was moved."""
     run_dir = tmp_path / "run"
     trained = train_distributed(CONFIG, run_dir, workers=2, updates=60)
     assert trained == progress(run_dir)
@@ -92,13 +97,82 @@ def test_a_run_in_several_processes_is_a_run(tmp_path):
         train_distributed(CONFIG, run_dir, workers=1, updates=1)
     with pytest.raises(ValueError, match="another configuration"):
         train_distributed(replace(CONFIG, seed=9), run_dir, workers=1, updates=1, resume=True)
+    before = checkpoints(run_dir)
+    assert train_distributed(CONFIG, run_dir, workers=1, updates=50, resume=True) == trained
+    assert "has 60 updates: nothing is left to do" in capsys.readouterr().err
+    assert checkpoints(run_dir) == before
+
+    # As a job of a batch system finds it: moved, and with another folder for temporary files.
+    run_dir = run_dir.rename(tmp_path / "moved")
+    (run_dir / "endpoints").mkdir(exist_ok=True)  # Of a run that was killed, host and all.
+    for role in ("pool", "pool-workers", "replay", "weights"):
+        stale = {"endpoint": f"ipc://{tmp_path}/{role}", "life": life_in(run_dir)}
+        (run_dir / "endpoints" / f"{role}.json").write_text(json.dumps(stale))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     again = train_distributed(CONFIG, run_dir, workers=1, updates=120, resume=True)
+    assert not list((tmp_path / "tmp").glob("troupe-*"))
     assert again.updates == 120  # More than it could do without new sequences.
     assert again.env_steps > trained.env_steps
     assert [entry["step"] for entry in metrics(run_dir)] == sorted(
         entry["step"] for entry in metrics(run_dir)
     )
     assert books(run_dir).counts["insertions"] > ledger.counts["insertions"]
+    assert "goes on from update 60" in capsys.readouterr().err
+
+    serial = train(CONFIG, run_dir, updates=170, resume=True)
+    assert serial.learner.updates >= 170
+    assert serial.env_steps > again.env_steps
+    run = LearnerRun(CONFIG, run_dir)
+    try:
+        assert restore(run, CheckpointStore(run_dir / "checkpoints")) == serial.learner.updates
+        assert run.env_steps == serial.env_steps
+        assert run.ledger.counts["insertions"] == books(run_dir, serial=True).counts["insertions"]
+    finally:
+        run.close()
+
+
+def checkpoints(run_dir):
+    return sorted(path.name for path in (run_dir / "checkpoints").iterdir())
+
+
+def test_a_learner_that_hears_of_no_game_says_who_is_missing(tmp_path, monkeypatch):
+    write_config(CONFIG, tmp_path)
+    budget = {"until": None, "updates": 9, "device": "cpu", "patience": 0.2}
+    with pytest.raises(FatalError, match=r"for 0.2 s: no broker has published a pool \(.*broker"):
+        learn(tmp_path, 0, lambda: False, **budget)
+    assert CheckpointStore(tmp_path / "checkpoints").latest() == 0
+    with pool(tmp_path, workers=0):
+        assert "no worker has joined the pool" in missing(tmp_path)
+    with pool(tmp_path, workers=1) as (broker, _):
+        until(lambda: broker.part.stats()["workers"])
+        assert "but no actor has finished a game" in missing(tmp_path)
+
+
+def test_a_full_disk_ends_a_learner_once_and_for_all(tmp_path, monkeypatch):
+    """The last checkpoint cannot be saved: there would be no more room for another learner."""
+    write_config(CONFIG, tmp_path)
+
+    def full(*args):
+        raise OSError(28, "No space left on device", "there")
+
+    monkeypatch.setattr(CheckpointStore, "save", full)
+    budget = {"until": 0.0, "updates": None, "device": "cpu", "patience": 9.0}
+    with pytest.raises(FatalError, match="there: No space left on device"):
+        learn(tmp_path, 0, lambda: False, **budget)
+
+
+def test_a_learner_that_begins_again_says_so(tmp_path, capsys):
+    write_config(CONFIG, tmp_path)
+    (tmp_path / METRICS_FILE).write_text('{"step": 63, "seconds": 5}\n')
+    budget = {"until": 0.0, "updates": None, "device": "cpu", "patience": 9.0}
+    (tmp_path / "checkpoints" / ".tmp-1").mkdir(parents=True)
+    learn(tmp_path, 0, lambda: False, **budget)
+    said = capsys.readouterr().err
+    assert "no update was saved before this run ended: it begins again at update 0" in said
+    assert "they had reached update 63" in said
+    assert not list((tmp_path / "checkpoints").glob(".tmp-*"))
 
 
 def test_a_run_in_one_process_can_go_on_in_several(tmp_path):
@@ -155,6 +229,7 @@ class Driver:
                 stdin=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         task = json.dumps([to_dict(config), str(run_dir), given])
         self.process.stdin.write(task.encode() + b"\n")
@@ -246,17 +321,33 @@ def assert_no_sequence_twice(run_dir):
     assert len(seen) == (episodes.lengths >= 3).sum() > 100
 
 
-@pytest.mark.chaos
-@pytest.mark.timeout(600)
-def test_a_killed_driver_leaves_nothing_and_the_run_resumes(drive):
-    driver = drive()
+def kill_driver(driver):
+    """Kills a driver while its learner saves all the time; nothing may be left."""
     pids = list(driver.pids().values())
     assert len(pids) == len(ROLES)
     driver.process.kill()
     driver.process.wait()
     killed = time.monotonic()
-    until(lambda: not any(map(alive, pids)) and not sockets._ipc_path(driver.run_dir).exists())
+    until(lambda: not any(map(alive, pids)))
     assert time.monotonic() - killed < BUSY
+    assert not sockets._ipc_path(driver.run_dir).exists()
+    assert not (driver.run_dir / "endpoints").exists()
+    assert not list((driver.run_dir / "checkpoints").glob(".tmp-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.timeout(7200)
+def test_a_killed_driver_leaves_nothing_any_time(drive):
+    config = replace(CONFIG, checkpoint_minutes=1e-9)
+    for attempt in range(100):
+        kill_driver(drive(config=config, resume=attempt > 0))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_a_killed_driver_leaves_nothing_and_the_run_resumes(drive):
+    kill_driver(drive())
     second = drive(resume=True)
     second.go_on(10)
     assert second.end(signal.SIGTERM) < BUSY

@@ -6,6 +6,7 @@ thread, so that it can fork.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -300,6 +301,28 @@ def test_a_failed_save_leaves_nothing(store: CheckpointStore, monkeypatch) -> No
             store.save(2, *contents(2))
     assert leftovers(store) == 0
     assert check(store) == 1
+
+
+@pytest.mark.parametrize("most", [10_000, 100])
+def test_what_finds_no_room_is_an_error_of_the_system_and_leaves_nothing(
+    store: CheckpointStore, most: int
+) -> None:
+    """The library that writes tensors has errors of its own for it."""
+    store.save(1, {}, {})
+    code = (
+        "import json, resource, sys; import numpy as np\n"
+        "from marl.runs.checkpoint import CheckpointStore\n"
+        f"store = CheckpointStore({str(store.folder)!r})\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n"
+        "try:\n    store.save(2, {'a': np.zeros(4000)}, {})\n"
+        "except OSError as error:\n    print(error.errno, error.filename)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    number, where = done.stdout.split()
+    assert int(number) == errno.EFBIG, done.stderr
+    assert where.startswith(str(store.folder))
+    assert leftovers(store) == 0
+    assert store.latest() == 1
 
 
 def test_bad_values_are_refused(store: CheckpointStore) -> None:

@@ -51,6 +51,66 @@ def curve(run_dir: Path, tag: str) -> list[tuple[int, float]]:
     return [(event.step, event.value) for event in board.Scalars(tag)]
 
 
+def test_a_full_disk_is_a_warning_and_nothing_is_lost(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = paper()
+    with Monitor(tmp_path, console=console) as monitor:
+        monitor.log(1, {"learn/loss": 1.0})
+        write, room = monitor._file._file.write, [10, 0, 10**6]
+
+        class Disk:
+            """Has room for so many bytes, then for none, then for plenty."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(file, name)
+
+            def write(self, data: bytes) -> int:
+                if not room[0]:
+                    room.pop(0)
+                    raise OSError(28, "No space left on device")
+                written = int(write(data[: room[0]]))
+                room[0] -= written
+                return written
+
+        file = monitor._file._file
+        monitor._file._file = Disk()  # type: ignore[assignment]
+        monitor.log(2, {"learn/loss": 2.0})
+        room.insert(0, 0)
+        monitor.log(3, {"learn/loss": 3.0})
+        assert [entry["step"] for entry in entries(tmp_path)] == [1]
+        room[:] = [10**6]
+        monitor.log(4, {"learn/loss": 4.0})
+    assert [entry["step"] for entry in entries(tmp_path)] == [1, 2, 3, 4]
+    said = text(console)
+    assert said.count("curves cannot be written (No space left on device): the run goes on") == 1
+
+
+def test_tensorboard_without_room_ends_nothing(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    console = paper()
+    with Monitor(tmp_path, console=console) as monitor:
+        monitor.log(1, {"learn/loss": 1.0})
+        writer = monitor._board._writer
+        assert writer is not None
+        records = writer._get_file_writer().event_writer._async_writer._writer
+
+        def full(data: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(records, "write", full)
+        step = 2
+        while "cannot be written" not in text(console):  # By a thread, in its own time.
+            monitor.log(step, {"learn/loss": 1.0})
+            step += 1
+            time.sleep(0.01)
+        monitor.log(step, {"learn/loss": 5.0})
+    assert (step, 5.0) in curve(tmp_path, "learn/loss")
+    assert [entry["step"] for entry in entries(tmp_path)] == list(range(1, step + 1))
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_an_entry_is_written_to_both_files(tmp_path: Path, clock: Clock) -> None:
     with Monitor(tmp_path, console=paper()) as monitor:
         clock.now += 2

@@ -29,6 +29,7 @@ from marl.learning.imitation import ImitationConfig
 from marl.learning.config import LearnerConfig
 from marl.replay.prioritised import ReplayConfig
 from marl.runs.state import flatten, unflatten
+from transport.claim import Claim
 from marl.runs.serial import CONFIG_FILE, SerialRun, load_config, restore, train
 
 # Everything that has a state takes part: two settings, renamed colours, answer sheets of two sizes,
@@ -308,6 +309,61 @@ def test_an_interrupted_run_saves_and_ends_soon(tmp_path: Path, name: str) -> No
     before = report["saved"]
     again = train(config, tmp_path, updates=before + 3, resume=True)
     assert again.learner.updates >= before + 3
+
+
+def test_two_runs_in_a_folder_are_one_too_many(tmp_path: Path) -> None:
+    train(CONFIG, tmp_path, updates=1)
+    with Claim(tmp_path), pytest.raises(ValueError, match="another run lives in"):
+        train(CONFIG, tmp_path, updates=2, resume=True)
+    with Claim(tmp_path / "new"), pytest.raises(ValueError, match="another run lives in"):
+        train(CONFIG, tmp_path / "new", updates=2)
+    assert train(CONFIG, tmp_path, updates=2, resume=True).learner.updates >= 2
+
+
+def test_what_a_resume_drops_is_said_and_what_is_done_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = train(CONFIG, tmp_path, updates=3).learner.updates
+    folder = tmp_path / "checkpoints"
+    before = sorted(folder.iterdir())
+    lines = (tmp_path / "metrics.jsonl").read_text()
+    capsys.readouterr()
+    train(CONFIG, tmp_path, updates=2, resume=True)
+    said = capsys.readouterr().err
+    assert f"goes on from update {done}\n" in said
+    assert f"it has {done} updates already: nothing is left to do" in said
+    assert sorted(folder.iterdir()) == before
+    assert (tmp_path / "metrics.jsonl").read_text() == lines
+
+    shutil.rmtree(folder)  # As if it had been killed before its first checkpoint.
+    train(CONFIG, tmp_path, updates=1, resume=True)
+    said = capsys.readouterr().err
+    assert "no update was saved before this run ended: it begins again at update 0" in said
+    assert f"its curves are cut there, they had reached update {done}" in said
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, tries = CheckpointStore.save, []
+
+    def full_at_first(store: CheckpointStore, step: int, *state: Any) -> Path:
+        tries.append(step)
+        if len(tries) < 3:
+            raise OSError(28, "No space left on device", str(store.folder))
+        return save(store, step, *state)
+
+    monkeypatch.setattr(CheckpointStore, "save", full_at_first)
+    config = replace(CONFIG, checkpoint_minutes=1e-9)
+    train(config, tmp_path / "a", updates=3)
+    assert CheckpointStore(tmp_path / "a" / "checkpoints").latest() == tries[-1] >= 3
+    said = capsys.readouterr().err
+    assert said.count("could not be saved (No space left on device); the run goes on") == 2
+
+    tries.clear()
+    with pytest.raises(OSError, match="No space left") as error:
+        train(CONFIG, tmp_path / "b", updates=1)
+    assert error.value.filename == str(tmp_path / "b" / "checkpoints")
 
 
 def child(folder: Path, config: TrainConfig, updates: int) -> int:
