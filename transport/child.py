@@ -112,17 +112,23 @@ def _follow(parent: int, stop: StopFlag, run_dir: Path, patience: float) -> Call
     return tidy
 
 
-class _Lossy(io.FileIO):
-    """A log that drops what it has no room for: a full disk ends nobody who only says something."""
+class _Patient(io.FileIO):
+    """A log that keeps what it has no room for, so that a full disk ends nobody who only speaks.
+
+    The newest 64 KiB are kept, and written as soon as there is room again.
+    """
+
+    _kept = b""
 
     def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except OSError:
-            return len(data)
+        self._kept = (self._kept + bytes(data))[-(1 << 16) :]
+        with contextlib.suppress(OSError):
+            while self._kept:
+                self._kept = self._kept[os.write(self.fileno(), self._kept) :]
+        return len(data)
 
 
 def _log(descriptor: int) -> io.TextIOWrapper:
     """Standard output and error, which go to one file."""
-    raw = io.BufferedWriter(_Lossy(descriptor, "w", closefd=False))
+    raw = io.BufferedWriter(_Patient(descriptor, "w", closefd=False))
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)

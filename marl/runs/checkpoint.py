@@ -111,7 +111,7 @@ class CheckpointStore:
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
             if isinstance(error, OSError):
-                error.filename = error.filename or str(temporary)
+                error.filename = str(final)
             raise
         _flush(self.folder)
         for entry in self._entries()[: -self.keep]:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.transport.parts import client
-from transport import sockets
+from transport import child, sockets
 from transport.launch import PATIENCE, ProcessDiedError, Role, Supervisor
 
 ROLES = "tests.transport.roles"
@@ -155,6 +155,25 @@ def test_who_ends_hard_removes_what_is_half_written(tmp_path):
     until(lambda: (tmp_path / "half").exists())
     crew.stop()
     assert not (tmp_path / "half").exists()
+
+
+def test_a_log_without_room_ends_nobody(tmp_path, monkeypatch):
+    original, room = os.write, [0, 4, 0, 100]
+
+    def write(descriptor, data):
+        if descriptor != file.fileno():
+            return original(descriptor, data)
+        if not (most := room.pop(0)):
+            raise OSError(28, "No space left on device")
+        return original(descriptor, data[:most])
+
+    with (tmp_path / "log").open("wb") as file:
+        log = child._log(file.fileno())
+        monkeypatch.setattr(os, "write", write)
+        for line in ("first", "second", "third"):
+            print(line, file=log)
+        monkeypatch.undo()
+    assert (tmp_path / "log").read_text() == "first\nsecond\nthird\n"
 
 
 def test_children_do_not_import_from_the_current_folder(tmp_path, monkeypatch):
