@@ -21,6 +21,8 @@ from typing import Any, Protocol
 
 from games.core import BatchedGame
 
+_MOST_NUMBERS = 1000  # that one range may name
+
 Value = int | float | bool | str | None
 """What an option can be set to."""
 
@@ -75,17 +77,17 @@ GAMES: dict[str, GameInfo] = {
 """Every game that can be named."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
-    """A game with its number of players and its options.
+    """A game with its number of players and its options. Settings of one name are equal.
 
     Attributes:
         game: a name out of ``GAMES``.
         players: seats.
-        options: the game's own, in the order of their names.
+        options: the game's own, in the order of their names; 3.0 becomes 3.
 
     Raises:
-        ValueError: if the game is unknown, or cannot be played by so many.
+        ValueError: if the game is unknown, cannot be played by so many, or an option has no name.
     """
 
     game: str
@@ -97,7 +99,17 @@ class Setting:
         if self.players not in info.players:
             known = ", ".join(map(str, info.players))
             raise ValueError(f"{self.game} is played by {known} players, got {self.players}")
-        object.__setattr__(self, "options", dict(sorted(self.options.items())))
+        if "" in self.options:
+            raise ValueError(f"an option of {self.game} has no name: write @name=value or @preset")
+        if "players" in self.options:
+            raise ValueError(
+                f"write the number of players as {self.game}:{self.options['players']}"
+            )
+        options = {name: _plain(value) for name, value in sorted(self.options.items())}
+        object.__setattr__(self, "options", options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Setting) and self.name == other.name
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -115,7 +127,7 @@ class Setting:
     @property
     def slug(self) -> str:
         """The name with letters, digits, dots and dashes only, for files and curves."""
-        return re.sub(r"[^A-Za-z0-9.]+", "-", self.name)
+        return re.sub(r"[^A-Za-z0-9.]", "-", self.name)
 
     def batched(self, num_games: int, seed: int = 0, restart: bool = True) -> BatchedGame:
         """A batch of the game; see ``games.batched``."""
@@ -205,6 +217,8 @@ def parse_numbers(text: str, what: str) -> tuple[int, ...]:
             raise ValueError(f'{what} must look like "2", "2-5" or "2,4", got {text!r}') from None
         if low > high:
             raise ValueError(f"{what} {part!r} runs backwards: write {high}-{low}")
+        if high - low >= _MOST_NUMBERS:
+            raise ValueError(f"{what} {part!r} are too many: name at most {_MOST_NUMBERS}")
         found.update(range(low, high + 1))
     return tuple(sorted(found))
 
@@ -219,6 +233,13 @@ def _read(text: str) -> Value:
         except ValueError:
             pass
     return text
+
+
+def _plain(value: Value) -> Value:
+    """A whole number as such, however it was written."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
 
 
 def _written(value: Value) -> str:

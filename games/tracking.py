@@ -51,6 +51,14 @@ class TrackingConfig:
     frames: int = 600
 
     def __post_init__(self) -> None:
+        for name, kind, kinds in (
+            ("cells", "a whole number", int),
+            ("noise", "a number", (int, float)),
+            ("frames", "a whole number", int),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise ValueError(f"{name} must be {kind}, got {value!r}")
         if self.cells < 3:
             raise ValueError(f"cells must be at least 3, got {self.cells}")
         if not 0 <= self.noise <= 0.5:

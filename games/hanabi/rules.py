@@ -66,6 +66,9 @@ class HanabiConfig:
                 raise ValueError(
                     f"{name} must be a whole number from {low} to {high}, got {value!r}"
                 )
+        for name in ("random_first_player", "glance"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if self.bomb not in BOMB_RULES:
             raise ValueError(f'bomb must be "zero" or "keep", got {self.bomb!r}')
         if self.players * self.hand > self.deck_size:
