@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from games.settings import complete
+from games.settings import complete, parse_numbers
 from marl.runs.config import TrainConfig
 from marl.runs.serial import load_config, train
 from scripts.arguments import parse
@@ -202,12 +202,26 @@ def _as_it_was(options: Train, args: Sequence[str]) -> Train:
     # A flag that is on by default can no longer be given: --resume is among the arguments.
     given["resume"] = False
     options = parse(Train, COMMAND, args, default=Train(**given, **kept))
-    if change := _difference(saved, options.config):
+    if change := _other_games(saved, options) or _difference(saved, options.config):
         raise ValueError(
             f"the run in {options.run_dir} goes on as it began, and {change}: leave that option "
             "out, or start another run in another --run-dir"
         )
     return options
+
+
+def _other_games(saved: TrainConfig, options: Train) -> str | None:
+    """Says what is asked to be played that is not; the names of a run's games leave nothing out."""
+    began = f"it began with {' '.join(saved.games)}"
+    if options.games != saved.games:
+        return f"{began}, not with {' '.join(options.games)}"
+    played = {setting.players for setting in saved.settings()}
+    if options.players is not None and played != set(parse_numbers(options.players, "--players")):
+        return f"{began}, not with --players {options.players}"
+    presets = {setting.options.get("preset") for setting in saved.settings()}
+    if options.variant is not None and presets != {options.variant}:
+        return f"{began}, not with --variant {options.variant}"
+    return None
 
 
 def _difference(saved: object, asked: object, name: str = "") -> str | None:

@@ -130,11 +130,14 @@ def test_a_run_whose_processes_keep_dying_ends_in_one_line(
         ("xyzzy", "there is no command 'xyzzy': choose from train,"),
         ("--verbose", "there is no command '--verbose'"),
         ("train hanabi", "missing --run-dir PATH"),
-        ("train chess --run-dir {tmp}/r", "invalid choice 'chess' for argument 'game'"),
+        ("train chess --run-dir {tmp}/r", "unknown game 'chess'; there are hanabi, "),
         ("train hanabi --run-dir {tmp}/r --players", "missing value for argument '--players'"),
         ("train hanabi --run-dir {tmp}/r --players two", "players must look like"),
         ("train hanabi --run-dir {tmp}/r --players 3-2", "write 2-3"),
-        ("train hanabi --run-dir {tmp}/r --players 6", "players must be a whole number from 2"),
+        ("train hanabi --run-dir {tmp}/r --players 6", "hanabi is played by 2, 3, 4, 5 players"),
+        ("train hanabi hanabi:2 --run-dir {tmp}/r", "hanabi:2 is named twice"),
+        ("train hanabi:2@small@full --run-dir {tmp}/r", "write each option once"),
+        ("train hanabi:2@speed=3 --run-dir {tmp}/r", "speed"),
         (
             "train hanabi --run-dir {tmp}/r --variant huge",
             "there are full, plain, small, very-small",
@@ -160,7 +163,11 @@ def test_a_run_whose_processes_keep_dying_ends_in_one_line(
         ("evaluate", "missing AGENT"),
         ("evaluate {tmp}", "holds no run"),
         ("evaluate {tmp}/nobody", "there is no agent"),
-        ("evaluate a b", "unrecognized options: b"),
+        ("evaluate hanabi-2p b", "unknown game 'b'; there are hanabi, "),
+        ("evaluate hanabi-2p hanabi:2,2-3 hanabi:3", "hanabi:3 is named twice"),
+        ("evaluate hanabi-2p hanabi:3@ranks=9", "ranks must be a whole number from 1 to 5, got 9"),
+        ("evaluate hanabi-2p --players 6", "hanabi is played by 2, 3, 4, 5 players, got 6"),
+        ("evaluate bot:smart tracking", "bot:smart cannot play tracking: this player has no word"),
         ("evaluate x --games 0", "--games must be at least 1, got 0"),
         ("evaluate x --seed -1", "--seed cannot be negative, got -1"),
         ("evaluate x --games many", "--games: 'many' is no whole number"),
@@ -254,7 +261,7 @@ def test_every_preset_trains_all_numbers_of_players_at_once(preset: str, tmp_pat
         for line in (folder / "metrics.jsonl").read_text().splitlines()
         for name in json.loads(line)
     }
-    assert {f"evaluate/{players}p/score" for players in (2, 3, 4, 5)} <= names
+    assert {f"evaluate/hanabi-{players}-small/score" for players in (2, 3, 4, 5)} <= names
     actors = unflatten(*CheckpointStore(folder / "checkpoints").load())["actors"]
     moves = [actor["env_steps"] for actor in actors.values()]
     assert len(moves) == 4
@@ -332,7 +339,17 @@ def test_a_run_is_resumed_as_it_began(run: Path, capsys: pytest.CaptureFixture[s
         capsys, "train", "--resume", "--run-dir", run, "--updates", 9, "--learner.batch", 16
     )
     assert "it began with --learner.batch 8, not 16" in line
+    for asked, said in (
+        (["hanabi:3@very-small"], "hanabi:3@very-small"),
+        (["--players", "3"], "--players 3"),
+        (["--variant", "small"], "--variant small"),
+        (["--preset", "small"], "--variant small"),
+    ):
+        line = refused(capsys, "train", "--resume", "--run-dir", run, "--updates", 9, *asked)
+        assert f"it began with hanabi:2@very-small, not with {said}" in line
+    again = ("hanabi:2@very-small", "--players", "2", "--variant", "very-small")
     assert troupe("train", "--resume", "--run-dir", run, "--updates", 4) == 0
+    assert troupe("train", "--resume", *again, "--run-dir", run, "--updates", 5) == 0
     assert (run / "config.json").read_text() == before
     assert json.loads(before)["seed"] == 5
 
@@ -345,13 +362,14 @@ def test_evaluate_reports_what_it_found(run: Path, tmp_path: Path) -> None:
         assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
         reports.append(json.loads(file.read_text()))
     (setting,) = reports[0]["settings"]
-    assert (setting["players"], setting["games"], setting["seed"]) == (2, 50, 3)
-    assert sum(setting["zero"]["distribution"].values()) == 50
-    assert 0 <= setting["zero"]["mean"] <= setting["kept"]["mean"] <= 5
-    assert reports[0]["variant"] == "very-small"
+    assert (setting["games"], setting["seed"]) == (50, 3)
+    assert setting["setting"] == "hanabi:2@very-small"
+    outcomes = setting["outcomes"]
+    assert list(outcomes) == ["score", "points", "lost"]
+    assert sum(outcomes["score"]["distribution"].values()) == 50
+    assert 0 <= outcomes["score"]["mean"] <= outcomes["points"]["mean"] <= 5
     # The same seed gives the same games.
-    for rule in ("zero", "kept"):
-        assert reports[0]["settings"][0][rule] == reports[1]["settings"][0][rule]
+    assert outcomes == reports[1]["settings"][0]["outcomes"]
 
 
 def test_evaluate_other_settings(run: Path, tmp_path: Path) -> None:
@@ -359,7 +377,12 @@ def test_evaluate_other_settings(run: Path, tmp_path: Path) -> None:
     command = ("evaluate", run, "--players", "2-5", "--variant", "small", "--games", 4)
     assert troupe(*command, "--json", file) == 0
     report = json.loads(file.read_text())
-    assert [setting["players"] for setting in report["settings"]] == [2, 3, 4, 5]
+    names = [f"hanabi:{players}@small" for players in (2, 3, 4, 5)]
+    assert [setting["setting"] for setting in report["settings"]] == names
+    assert troupe("evaluate", run, "hanabi:2-5@small", "--games", 4, "--json", file) == 0
+    again = json.loads(file.read_text())
+    for one, other in zip(report["settings"], again["settings"], strict=True):
+        assert one["outcomes"] == other["outcomes"]
 
 
 def test_an_exported_agent_plays_the_same(run: Path, tmp_path: Path) -> None:
@@ -370,7 +393,7 @@ def test_an_exported_agent_plays_the_same(run: Path, tmp_path: Path) -> None:
     for agent in (run, exported):
         file = tmp_path / f"{agent.name}.json"
         assert troupe("evaluate", agent, "--games", 40, "--json", file) == 0
-        settings.append(json.loads(file.read_text())["settings"][0]["kept"])
+        settings.append(json.loads(file.read_text())["settings"][0]["outcomes"])
     assert settings[0] == settings[1]
 
 
