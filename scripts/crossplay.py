@@ -155,7 +155,7 @@ def _show(matrix: Matrix) -> None:
         if agent.unable is not None:
             table.add_row(escape(label), "not able", *[""] * (2 * len(rules) - 1))
         else:
-            averages = (agent.self_play, agent.strangers)
+            averages = (agent.self_play, agent.cross_play)
             figures = (_figure(mean[rule] if mean else None) for mean in averages for rule in rules)
             table.add_row(escape(label), *figures)
     if matrix.cross_play is not None and matrix.gap is not None:

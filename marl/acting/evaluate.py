@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_VALUES = 200  # distinct scores that a distribution lists
+_MOST_BINS = 101
 
 
 @dataclass(frozen=True)
@@ -205,9 +206,12 @@ def _draw(panel: Axes, evaluation: Evaluation) -> None:
     points = evaluation.outcome("points" if losable else headline)
     lost = evaluation.outcome("lost") > 0 if losable else np.zeros(len(points), bool)
     shown = {"points": ":", headline: "-"} if losable else {headline: "-"}
+    most = evaluation.max_score
+    best = max(float(points.max()), -np.inf if most is None else most)
+    edges = _edges(points, best)
     panel.hist(
         [points[~lost], points[lost]] if losable else points,
-        bins=_edges(points, evaluation.max_score),
+        bins=edges.tolist(),
         stacked=losable,
         color=[_WON, _LOST] if losable else _WON,
         rwidth=0.86,
@@ -224,6 +228,9 @@ def _draw(panel: Axes, evaluation: Evaluation) -> None:
             linewidth=1.4,
             label=f"mean {mean:.2f}{spread}{meaning[name] if losable else ''}",
         )
+    panel.set_xlim(edges[0], edges[-1])
+    if (points == np.round(points)).all():
+        panel.set_xticks(_ticks(edges[0] + 0.5, np.floor(best)))
     panel.set_title(
         f"{evaluation.setting.name}, {len(evaluation)} games (± one standard error)",
         fontsize=10,
@@ -237,13 +244,27 @@ def _draw(panel: Axes, evaluation: Evaluation) -> None:
     panel.legend(fontsize=8, frameon=False, loc="best")
 
 
-def _edges(values: NDArray[np.float32], most: float | None) -> Any:
-    """Bins of a histogram: one a point where all scores are whole, and not too many."""
-    low = min(0.0, float(values.min()))
-    high = max(float(values.max()), most or 0.0)
-    if (values == np.round(values)).all() and high - low <= 100:
-        return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
-    return 40
+def _edges(values: NDArray[np.float32], high: float) -> NDArray[np.float64]:
+    """Bins of a histogram, from 0 or below to the best score that is known.
+
+    Where all scores are whole there is one a score, or, of a wide range, one for several.
+    """
+    low = np.floor(min(0.0, float(values.min())))
+    if (values == np.round(values)).all():
+        width = np.ceil((high - low + 1) / _MOST_BINS)
+        return np.arange(low, np.ceil(high) + width + 0.5, width) - 0.5
+    return np.linspace(low, high, _MOST_BINS // 2 + 1)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Whole numbers to write below an axis: round ones, and the last of all."""
+    from matplotlib.ticker import MaxNLocator
+
+    found = [
+        float(t) for t in MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ]
+    near = (found[1] - found[0]) / 2
+    return [*(tick for tick in found if low <= tick < high - near), high]
 
 
 def _distribution(values: NDArray[np.float32]) -> dict[str, int] | None:

@@ -215,7 +215,7 @@ class Crossplay:
             )
             lengths = {len(v) for v in (*played.outcome.values(), played.returns, played.turns)}
             whole = lengths == {self.config.games}
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             whole = False
         if not whole:
             raise ValueError(f"{path} is damaged: remove it, and its games are played again")

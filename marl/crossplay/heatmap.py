@@ -125,7 +125,7 @@ def _footer(matrix: Matrix) -> str:
 
 
 def _draw(panel: Axes, matrix: Matrix, top: float) -> None:
-    """The tiles and their names: cells, and apart from them everybody's mean with strangers."""
+    """The tiles and their names: cells, and apart from them everybody's cross-play."""
     n = len(matrix.names)
     for guest in range(n):
         for hosts in range(n):
@@ -133,7 +133,7 @@ def _draw(panel: Axes, matrix: Matrix, top: float) -> None:
             estimate = None if figures is None else figures.scores[matrix.rules[0]]
             _tile(panel, hosts, guest, estimate, top, bold=guest == hosts)
     for row, agent in enumerate(matrix.agents):
-        estimate = None if agent.strangers is None else agent.strangers[matrix.rules[0]]
+        estimate = None if agent.cross_play is None else agent.cross_play[matrix.rules[0]]
         _tile(panel, n - 0.5 + _APART, row, estimate, top, bold=False)
     names = labels(matrix.names)
     panel.set_xticks(

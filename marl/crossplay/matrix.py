@@ -65,15 +65,15 @@ class AgentFigures:
         name: of the agent.
         unable: why it did not take part, None where it did.
         self_play: with itself.
-        strangers: with every other agent, each pairing weighing the same.
-        as_guest: alone among strangers.
-        as_hosts: with one stranger among its likes. With two players the three are the same.
+        cross_play: with every other agent, each pairing weighing the same.
+        as_guest: alone among others.
+        as_hosts: with one other among its likes. With two players the three are the same.
     """
 
     name: str
     unable: str | None
     self_play: Mapping[str, Estimate] | None
-    strangers: Mapping[str, Estimate] | None
+    cross_play: Mapping[str, Estimate] | None
     as_guest: Mapping[str, Estimate] | None
     as_hosts: Mapping[str, Estimate] | None
 

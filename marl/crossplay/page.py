@@ -110,9 +110,9 @@ def _heat_map(matrix: Matrix, names: Sequence[str], top: float) -> str:
         rows = []
         for guest, name in enumerate(names):
             tiles = [_tile(matrix, guest, hosts, rule, names, top) for hosts in range(len(names))]
-            strangers = matrix.agents[guest].strangers
-            mean = _shade(None if strangers is None else strangers[rule], top, "cross-play")
-            rows.append(f'<tr><th scope="row">{name}</th>{"".join(tiles)}{mean}</tr>')
+            mean = matrix.agents[guest].cross_play
+            tiles.append(_shade(None if mean is None else mean[rule], top, "cross-play"))
+            rows.append(f'<tr><th scope="row">{name}</th>{"".join(tiles)}</tr>')
         corner = "agent \\ partner" if matrix.setting.players == 2 else "one \\ the others"
         tables.append(
             f'<table class="heat rule" data-rule="{rule}"><caption>{outcome(rule)}</caption>'
@@ -164,7 +164,7 @@ def _shade(estimate: Estimate | None, top: float, about: str, kind: str = "apart
 def _agents(matrix: Matrix, names: Sequence[str]) -> str:
     columns = {
         "self-play": "self_play",
-        "cross-play": "strangers",
+        "cross-play": "cross_play",
         "alone among others": "as_guest",
         "with one other": "as_hosts",
     }
@@ -230,8 +230,8 @@ _FOOTER = (
     "agent among many of the other, and the other way round), the <b>gap</b> their difference. "
     "An agent's <b>cross-play</b> is its mean over all its pairings with others.</p>"
     f"<p>Intervals hold {LEVEL:.0%} of {RESAMPLES} bootstrap means over deals. All cells of a "
-    "matrix were dealt the same cards, and the same deals are drawn for all of them. A game is "
-    "<b>lost</b> when the last life is spent.</p>"
+    "matrix were dealt the same cards, and the same deals are drawn for all of them. In Hanabi a "
+    "game is <b>lost</b> when the last life is spent.</p>"
 )
 
 _STYLE = """

@@ -86,7 +86,7 @@ def _agent_rows(matrices: Sequence[Matrix]) -> Iterator[dict[str, Any]]:
     for one in matrices:
         for agent in one.agents:
             row: dict[str, Any] = {"setting": one.setting.name, "agent": agent.name}
-            for field in ("self_play", "strangers", "as_guest", "as_hosts"):
+            for field in ("self_play", "cross_play", "as_guest", "as_hosts"):
                 estimates: Mapping[str, Estimate] | None = getattr(agent, field)
                 for rule in one.rules:
                     estimate = None if estimates is None else estimates[rule]

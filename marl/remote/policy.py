@@ -3,7 +3,7 @@
 Whoever plays through a pool needs a few lines, and neither torch nor the agent::
 
     with connect("runs/pool") as policy:  # what `troupe serve` serves there
-        result = evaluate(policy, make_game, games=100, seed=1)
+        result = evaluate(policy, setting, games=100, seed=1)
 
 A worker of a pool is a process that holds weights and nothing else: the recurrent memory of every
 seat travels with its request. (The remote side of ``Replay`` is in ``marl.remote.replay``.)

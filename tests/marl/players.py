@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agents.core import Observations
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
-from games import batched
+from games import Phrasebook, Setting, batched
 from games.hanabi.phrases import BLOCKS
 from marl.crossplay.cells import Cell, Crossplay, CrossplayConfig, Entrant
 from marl.runs.config import TrainConfig
@@ -31,6 +31,7 @@ class Hashing:
     """
 
     memory_size, version = 2, 0
+    phrasebook: Phrasebook | None = None
 
     def __init__(self, salt: int) -> None:
         self.salt = salt
@@ -56,17 +57,20 @@ class Hashing:
 
 
 def entrant(
-    name: str, salt: int, restriction: Callable[[int], str | None] = lambda players: None
+    name: str, salt: int, restriction: Callable[[Setting], str | None] = lambda setting: None
 ) -> Entrant:
     return Entrant(name, Hashing(salt), f"weights of {salt}", restriction)
 
 
 def play_all(
-    folder: Path, names: str = "abc", players: tuple[int, ...] = (2, 3), games: int = 12
+    folder: Path,
+    names: str = "abc",
+    settings: tuple[str, ...] = ("hanabi:2-3@small",),
+    games: int = 12,
 ) -> Crossplay:
     """A finished cross-play of hashing players."""
     entrants = [entrant(name, salt) for salt, name in enumerate(names)]
-    config = CrossplayConfig(tuple(names), players, games, seed=3, variant="small")
+    config = CrossplayConfig(tuple(names), settings, games, seed=3)
     crossplay = Crossplay.open(config, entrants, folder)
     for cell in crossplay.pending():
         crossplay.play(cell)
@@ -76,31 +80,45 @@ def play_all(
 def made_up(
     folder: Path,
     names: tuple[str, ...],
-    players: tuple[int, ...],
+    settings: tuple[str, ...],
     games: int,
     outcome: Callable[[Cell], tuple[list[float], list[int]]],
-    cannot: tuple[tuple[int, str], ...] = (),
+    cannot: tuple[tuple[str, str], ...] = (),
 ) -> Crossplay:
     """A cross-play whose games nobody played.
 
     Args:
         folder: where.
         names: of the agents.
-        players: numbers of players.
+        settings: names of settings of Hanabi.
         games: in every cell.
         outcome: the points of a cell's games, and which of them were lost.
-        cannot: (number of players, name) of who does not take part.
+        cannot: (setting, name) of who does not take part.
     """
 
-    def restriction(name: str) -> Callable[[int], str | None]:
-        return lambda n: f"{name} counts to {n - 1} <only>" if (n, name) in cannot else None
+    def restriction(name: str) -> Callable[[Setting], str | None]:
+        return lambda setting: (
+            f"{name} counts to {setting.players - 1} <only>"
+            if (setting.name, name) in cannot
+            else None
+        )
 
     entrants = [entrant(name, i, restriction(name)) for i, name in enumerate(names)]
-    crossplay = Crossplay.open(CrossplayConfig(names, players, games), entrants, folder)
+    crossplay = Crossplay.open(CrossplayConfig(names, settings, games), entrants, folder)
     (folder / "cells").mkdir()
     for cell in crossplay.cells():
         points, lost = outcome(cell)
-        values = {"points": points, "lost": lost, "turns": [60] * games}
+        score = [0.0 if game in lost else value for game, value in enumerate(points)]
+        values = {
+            "outcome": {
+                "score": score,
+                "points": points,
+                "lost": [float(game in lost) for game in range(games)],
+            },
+            "returns": [[value] * cell.setting.players for value in score],
+            "truncated": [],
+            "turns": [60] * games,
+        }
         (folder / cell.path).write_text(json.dumps(values))
     return crossplay
 

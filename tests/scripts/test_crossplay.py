@@ -16,8 +16,8 @@ from tests.marl.players import exported
 def agents(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("agents")
     return [
-        exported(folder / "text", players="2-3"),
-        exported(folder / "vector", {"encoder": "vector"}, players="2", seed=2),
+        exported(folder / "text", games=("hanabi:2-3",)),
+        exported(folder / "vector", {"encoder": "vector"}, games=("hanabi:2",), seed=2),
     ]
 
 
@@ -44,12 +44,13 @@ def test_it_plays_goes_on_and_repeats_itself(
     out, err = capsys.readouterr()
     assert "24 games" in err
     assert "4 of 4 cells, 0 s left" in err
-    assert "not able: it reads no text, and knows only what it was trained on (2 players" in out
+    assert "not able: it reads no text, and knows only what it was trained on (hanabi:2)" in out
     assert "crossplay.html" in out
-    for heading in ("self-play", "with strangers", "gap"):
+    for heading in ("self-play", "cross-play", "gap"):
         assert heading in out
     report = json.loads((tmp_path / "one" / "crossplay.json").read_text())
     assert report["agents"] == agents
+    assert report["settings"] == ["hanabi:2", "hanabi:3"]
     assert [len(m["cells"]) for m in report["matrices"]] == [3, 1]
 
     play = Crossplay.play
@@ -82,7 +83,7 @@ def test_nobody_can_play(
 ) -> None:
     call = ["crossplay", agents[1], "--players", "3-4", "--out", str(tmp_path / "out")]
     assert main(call) == 2
-    assert "nobody can play with 3 players" in capsys.readouterr().err
+    assert "nobody can play hanabi:3: " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -93,8 +94,12 @@ def test_nobody_can_play(
         ("nobody-at-all --out {tmp}/out", "there is no agent 'nobody-at-all'"),
         ("{agent} {agent} --out {tmp}/out", "is named twice"),
         ("{agent} {agent}/ --out {tmp}/out", "is named twice"),
-        ("{agent} --players 1 --out {tmp}/out", "needs 2 players or more"),
-        ("{agent} --players 6 --out {tmp}/out", "players must be a whole number from 2 to 5"),
+        ("{agent} --players 1 --out {tmp}/out", "hanabi is played by 2, 3, 4, 5 players, got 1"),
+        ("{agent} --players 6 --out {tmp}/out", "hanabi is played by 2, 3, 4, 5 players, got 6"),
+        ("{agent} --settings tracking:1 --out {tmp}/out", "needs 2 players or more"),
+        ("{agent} --settings chess --out {tmp}/out", "unknown game 'chess'"),
+        ("{agent} --settings hanabi hanabi:5 --out {tmp}/out", "hanabi:5 is named twice"),
+        ("{agent} --settings hanabi:2@ranks=9 --out {tmp}/out", "ranks must be a whole number"),
         ("{agent} --players two --out {tmp}/out", "players must look like"),
         ("{agent} --games 0 --out {tmp}/out", "games must be at least 1"),
         ("{agent} --seed -1 --out {tmp}/out", "cannot be negative"),

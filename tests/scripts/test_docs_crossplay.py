@@ -38,7 +38,7 @@ def test_cross_play_from_python(
     monkeypatch.chdir(tmp_path)
     (program,) = programs("crossplay.md")
     exec(program, {})
-    assert capsys.readouterr().out.splitlines()[1].startswith("3 Estimate(")
+    assert capsys.readouterr().out.splitlines()[1].startswith("hanabi:3 Estimate(")
     assert (tmp_path / "matrix" / "crossplay.html").is_file()
 
 

@@ -291,6 +291,6 @@ def test_moves_in_words_name_the_right_player() -> None:
         game.step(np.array([index]))
         told = names[(teller + 2) % 3]
         for viewer in range(3):
-            view = decode(game.observe([viewer])[0][0])
+            view = decode(game.observe(viewer)[0][0])
             seen = tabletop.latest(view, names[viewer:] + names[:viewer]).plain
             assert f"{names[teller]} told {told} which cards are" in seen

@@ -20,7 +20,7 @@ import games
 from marl.acting.evaluate import evaluate
 from marl.remote.policy import connect
 from marl.runs.config import ActorConfig, TrainConfig
-from marl.runs.roster import Member, export, load
+from marl.runs.roster import Member, admit, export, load
 from scripts import cli
 from tests.marl.remote.test_remote_policy import new_agent
 from tests.transport.test_launch import alive, until
@@ -38,7 +38,9 @@ def tiny(tmp_path_factory):
     """An exported agent of the smallest kind."""
     folder = tmp_path_factory.mktemp("agents") / "tiny"
     agent = new_agent(seed=4)
-    config = TrainConfig(variant="very-small", agent=agent.config, actor=ActorConfig(num_games=2))
+    config = TrainConfig(
+        games=("hanabi:2@very-small",), agent=agent.config, actor=ActorConfig(num_games=2)
+    )
     export(Member("tiny", folder, agent, config, updates=11), folder)
     return str(folder)
 
@@ -109,20 +111,18 @@ def test_a_served_agent_makes_the_moves_of_the_agent_itself(serve, name, request
     assert re.search(r"is served at ipc://\S+ \(batch, 1 workers\)", serving.said)
     member = load(agent)
 
-    def make_game(n, seed):
-        variant = member.config.variant
-        return games.batched("hanabi", n, seed, players=2, preset=variant)
-
-    book = make_game(1, 0)
-    member.policy.admit(book.fact_phrases, book.choice_phrases)
-    local = evaluate(member.policy, make_game, 12, seed=5)
+    (setting,) = member.config.settings()
+    game = setting.batched(1)
+    admit(member.policy, game)
+    local = evaluate(member.policy, setting, 12, seed=5)
     with connect(serving.run_dir, config=ClientConfig(timeout=60)) as policy:
-        policy.require(book.phrasebook)
-        assert policy.about["agent"] == agent
-        remote = evaluate(policy, make_game, 12, seed=5)
+        policy.require(game.phrasebook)
+        assert policy.about == {"agent": agent, "games": [setting.name]}
+        remote = evaluate(policy, setting, 12, seed=5)
         assert policy.version == member.updates
-    for field in ("points", "lost", "turns"):
-        np.testing.assert_array_equal(getattr(local, field), getattr(remote, field))
+    for name in ("score", "points", "lost"):
+        np.testing.assert_array_equal(local.outcome(name), remote.outcome(name))
+    np.testing.assert_array_equal(local.played.turns, remote.played.turns)
     pids = serving.pids()
     assert serving.stop() < BUSY
     assert not any(map(alive, pids))
@@ -142,9 +142,8 @@ def test_schedules_metrics_and_keys(serve, tiny, tmp_path):
         "--prometheus", port,
     )  # fmt: skip
     assert "tcp://127.0.0.1:" in serving.said
-    game = games.batched("hanabi", 3, 0, players=2, preset="very-small")
     with connect(serving.run_dir, keys=keys / "clients" / "alice.json") as policy:
-        evaluate(policy, lambda n, s: game, 3, seed=0)
+        evaluate(policy, games.setting("hanabi:2@very-small"), 3, seed=0)
         # Workers start one by one, and the first can serve all three games alone.
         patience = time.monotonic() + 60
         while (stats := policy.client.stats())["workers"] < 2 and time.monotonic() < patience:

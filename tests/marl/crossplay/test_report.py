@@ -33,7 +33,7 @@ CHROMIUM = next(
 
 
 def outcome(cell: Cell) -> tuple[list[float], list[int]]:
-    rng = np.random.default_rng([cell.players, cell.guest, cell.hosts])
+    rng = np.random.default_rng([cell.setting.players, cell.guest, cell.hosts])
     points = np.clip(rng.normal(8 + 5 * cell.guest + 2 * cell.hosts, 3, 40).round(), 0, 25)
     return points.tolist(), [0, 5]
 
@@ -41,7 +41,7 @@ def outcome(cell: Cell) -> tuple[list[float], list[int]]:
 @pytest.fixture(scope="module")
 def crossplay(tmp_path_factory: pytest.TempPathFactory) -> Crossplay:
     folder = tmp_path_factory.mktemp("out") / "matrix"
-    return made_up(folder, NAMES, (2, 3), 40, outcome, cannot=((3, "runs/two"),))
+    return made_up(folder, NAMES, ("hanabi:2-3",), 40, outcome, cannot=(("hanabi:3", "runs/two"),))
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_a_rerun_gives_the_same_bytes(tmp_path: Path) -> None:
     assert {str(f) for f in files if f.parent == Path()} == {
         "agents.csv",
         "cells.csv",
-        "crossplay-2p.png",
-        "crossplay-3p.png",
+        "crossplay-hanabi-2-small.png",
+        "crossplay-hanabi-3-small.png",
         "crossplay.html",
         "crossplay.json",
         "settings.json",
@@ -78,14 +78,14 @@ def test_the_tables(crossplay: Crossplay, matrices: list[Matrix]) -> None:
     rows = list(csv.DictReader((crossplay.folder / "cells.csv").open(encoding="utf-8")))
     assert len(rows) == 6 + 9
     for row in rows:
-        one = two if row["players"] == "2" else three
+        one = two if row["setting"] == "hanabi:2" else three
         key = NAMES.index(row["guest"]), NAMES.index(row["hosts"])
         if row["unable"]:
             assert key not in one.cells
-            assert (row["games"], row["zero"], row["lost_share"]) == ("0", "", "")
+            assert (row["games"], row["score"], row["lost_share"]) == ("0", "", "")
             continue
         cell = one.cells[key]
-        for rule in ("zero", "kept"):
+        for rule in ("score", "points"):
             found = [float(row[rule + end]) for end in ("", "_low", "_high")]
             estimate = cell.scores[rule]
             assert found == pytest.approx([estimate.mean, estimate.low, estimate.high], abs=1e-6)
@@ -93,24 +93,26 @@ def test_the_tables(crossplay: Crossplay, matrices: list[Matrix]) -> None:
     assert {row["unable"] for row in rows} == {"", "runs/two: runs/two counts to 2 <only>"}
     agents = list(csv.DictReader((crossplay.folder / "agents.csv").open(encoding="utf-8")))
     assert [row["agent"] for row in agents] == [*NAMES, *NAMES]
-    strangers = two.agents[0].strangers
-    assert strangers is not None
-    assert float(agents[0]["strangers_zero"]) == pytest.approx(strangers["zero"].mean, abs=1e-6)
-    assert agents[4]["self_play_zero"] == ""
+    mean = two.agents[0].cross_play
+    assert mean is not None
+    assert float(agents[0]["cross_play_score"]) == pytest.approx(mean["score"].mean, abs=1e-6)
+    assert agents[4]["self_play_score"] == ""
 
 
 def test_the_json(crossplay: Crossplay, matrices: list[Matrix]) -> None:
     found = json.loads((crossplay.folder / "crossplay.json").read_text(encoding="utf-8"))
     assert (found["agents"], found["games"], found["confidence"]) == (list(NAMES), 40, 0.95)
     two, three = found["matrices"]
-    assert (two["players"], len(two["cells"]), len(three["cells"])) == (2, 6, 4)
-    assert two["gap"]["zero"]["mean"] == pytest.approx(
-        two["self_play"]["zero"]["mean"] - two["cross_play"]["zero"]["mean"], abs=1e-5
+    assert (two["setting"], len(two["cells"]), len(three["cells"])) == ("hanabi:2", 6, 4)
+    assert two["gap"]["score"]["mean"] == pytest.approx(
+        two["self_play"]["score"]["mean"] - two["cross_play"]["score"]["mean"], abs=1e-5
     )
     cell = three["cells"][1]
     assert (cell["guest"], cell["hosts"]) == (NAMES[0], NAMES[2])
-    assert cell["scores"]["kept"]["mean"] == round(matrices[1].cells[0, 2].scores["kept"].mean, 6)
-    assert len(cell["by_turn"]["zero"]) == 3
+    assert cell["scores"]["points"]["mean"] == round(
+        matrices[1].cells[0, 2].scores["points"].mean, 6
+    )
+    assert len(cell["by_turn"]["score"]) == 3
     assert three["agents"][1]["unable"] == "runs/two counts to 2 <only>"
 
 
@@ -119,12 +121,12 @@ def test_tensorboard_shows_the_picture(crossplay: Crossplay, matrices: list[Matr
 
     board = EventAccumulator(str(crossplay.folder / "tensorboard"))
     board.Reload()
-    assert board.Tags()["images"] == ["crossplay/2p", "crossplay/3p"]
-    (image,) = board.Images("crossplay/2p")
+    assert board.Tags()["images"] == ["crossplay/hanabi-2", "crossplay/hanabi-3"]
+    (image,) = board.Images("crossplay/hanabi-2")
     assert image.width > 500
-    (gap,) = board.Scalars("crossplay/2p/gap_zero")
+    (gap,) = board.Scalars("crossplay/hanabi-2/gap_score")
     assert matrices[0].gap is not None
-    assert gap.value == pytest.approx(matrices[0].gap["zero"].mean)
+    assert gap.value == pytest.approx(matrices[0].gap["score"].mean)
 
 
 # --- the picture ------------------------------------------------------------------------------
@@ -137,17 +139,17 @@ def test_the_picture_says_all_it_should(
 
     kept: list = []  # type: ignore[type-arg]
     monkeypatch.setattr(pyplot, "close", kept.append)
-    heatmap.save(tmp_path / "a.png", matrices[0], "Hanabi cross-play", 25)
+    heatmap.save(tmp_path / "a.png", matrices[0], 25)
     (figure,) = kept
     panel = figure.axes[0]
     said = [text.get_text() for text in panel.texts]
     for cell in matrices[0].cells.values():
-        assert f"{cell.scores['zero'].mean:.1f}" in said
+        assert f"{cell.scores['score'].mean:.1f}" in said
     assert [t.get_text() for t in panel.get_yticklabels()] == ["seed<1>", "two", 'bot:"q"&a']
-    assert panel.get_xticklabels()[-1].get_text() == "with strangers"
+    assert panel.get_xticklabels()[-1].get_text() == "cross-play"
     around = " ".join(text.get_text() for text in figure.texts)
-    assert "Hanabi cross-play, 2 players" in around
-    assert f"self-play {matrices[0].self_play['zero'].mean:.2f}" in around
+    assert "Cross-play of hanabi:2" in around
+    assert f"self-play {matrices[0].self_play['score'].mean:.2f}" in around
     assert "40 games a cell" in around
     # Everything lies inside the picture: its edges are blank.
     pixels = pyplot.imread(tmp_path / "a.png")[..., :3]
@@ -156,8 +158,8 @@ def test_the_picture_says_all_it_should(
 
 
 def test_one_agent_makes_a_picture(tmp_path: Path) -> None:
-    report.write(made_up(tmp_path / "one", ("alone",), (2,), 40, outcome))
-    assert (tmp_path / "one" / "crossplay-2p.png").stat().st_size > 5000
+    report.write(made_up(tmp_path / "one", ("alone",), ("hanabi:2",), 40, outcome))
+    assert (tmp_path / "one" / "crossplay-hanabi-2.png").stat().st_size > 5000
     assert "gap</span>" not in (tmp_path / "one" / "crossplay.html").read_text(encoding="utf-8")
 
 
@@ -222,7 +224,7 @@ def test_the_page_needs_nothing_else(crossplay: Crossplay, matrices: list[Matrix
     assert not re.search(r"https?:|@import|url\(", text)
     assert "<1>" not in text  # names are escaped
     assert "&lt;only&gt;" in text
-    cell = matrices[0].cells[0, 1].scores["zero"]
+    cell = matrices[0].cells[0, 1].scores["score"]
     assert any(title.startswith(f"seed<1> with two: {cell.mean:.3f}") for title in reader.titles)
 
 
@@ -254,8 +256,8 @@ const steps = [
   () => {},
   () => document.querySelector("section.shown .sortable th:nth-child(2)").click(),
   () => document.querySelector("section.shown .sortable th:nth-child(2)").click(),
-  () => document.querySelector('nav [data-rule="kept"]').click(),
-  () => document.querySelector('nav [data-players="3"]').click(),
+  () => document.querySelector('nav [data-rule="points"]').click(),
+  () => document.querySelector('nav [data-setting="hanabi-3"]').click(),
 ];
 const next = (i) => {
   if (i === steps.length) return finish();
@@ -286,14 +288,14 @@ next(0);
     assert found is not None, done.stdout[-2000:] + done.stderr[-2000:]
     first, falling, rising, kept, three = json.loads(unescape(found[1]))
     assert first["nav"]
-    assert first["shown"] == ["p2"]
-    assert first["captions"] == ["a lost game counts 0"]
+    assert first["shown"] == ["hanabi-2"]
+    assert first["captions"] == ["score, a lost game counts 0"]
     labels = heatmap.labels(NAMES)
     assert first["order"] == labels
-    own = [matrices[0].cells[i, i].scores["zero"].mean for i in range(3)]
+    own = [matrices[0].cells[i, i].scores["score"].mean for i in range(3)]
     by_score = [labels[i] for i in np.argsort(own)]
     assert falling["order"] == by_score[::-1]
     assert rising["order"] == by_score
-    assert kept["captions"] == ["a lost game keeps its points"]
-    assert three["shown"] == ["p3"]
-    assert three["captions"] == ["a lost game keeps its points"]
+    assert kept["captions"] == ["points, a lost game keeps them"]
+    assert three["shown"] == ["hanabi-3"]
+    assert three["captions"] == ["points, a lost game keeps them"]

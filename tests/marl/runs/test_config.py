@@ -16,28 +16,43 @@ from marl.replay.prioritised import ReplayConfig
 
 
 @pytest.mark.parametrize(
-    ("players", "settings"),
+    ("given", "names"),
     [
-        ("2", (2,)),
-        ("2-5", (2, 3, 4, 5)),
-        ("4,2", (2, 4)),
-        ("2-3,5", (2, 3, 5)),
-        ("3,2-4", (2, 3, 4)),
+        (("hanabi",), ("hanabi:2",)),
+        (("hanabi:2",), ("hanabi:2",)),
+        (("hanabi:2-5",), ("hanabi:2", "hanabi:3", "hanabi:4", "hanabi:5")),
+        (("hanabi:4,2",), ("hanabi:2", "hanabi:4")),
+        (("hanabi:2-3,5",), ("hanabi:2", "hanabi:3", "hanabi:5")),
+        (("hanabi:3,2-4",), ("hanabi:2", "hanabi:3", "hanabi:4")),
+        (("tracking", "hanabi:3@small"), ("tracking", "hanabi:3@small")),
     ],
 )
-def test_players_are_read(players: str, settings: tuple[int, ...]) -> None:
-    assert TrainConfig(players=players).settings() == settings
+def test_settings_are_read(given: tuple[str, ...], names: tuple[str, ...]) -> None:
+    config = TrainConfig(games=given)
+    assert config.games == names
+    assert tuple(setting.name for setting in config.settings()) == names
+    assert config == TrainConfig(games=names)
 
 
 @pytest.mark.parametrize("players", ["", "two", "2-", "-2", "2,,3", "2;3", "2.5"])
 def test_players_that_cannot_be_read_are_refused(players: str) -> None:
     with pytest.raises(ValueError, match="players must look like"):
-        TrainConfig(players=players)
+        TrainConfig(games=(f"hanabi:{players}",))
 
 
-def test_players_do_not_run_backwards() -> None:
-    with pytest.raises(ValueError, match="write 2-5"):
-        TrainConfig(players="5-2")
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("hanabi:5-2",), "write 2-5"),
+        (("hanabi:2-6",), "hanabi is played by 2, 3, 4, 5 players, got 6"),
+        (("chess",), "unknown game 'chess'; there are hanabi, "),
+        (("hanabi:2", "hanabi:2-3"), "hanabi:2 is named twice"),
+        ((), "name at least one game"),
+    ],
+)
+def test_games_that_are_not_there_are_refused(given: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(games=given)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +91,7 @@ def test_burn_in_must_leave_something_to_learn_from() -> None:
 
 def test_a_configuration_survives_json() -> None:
     config = TrainConfig(
-        players="2-5",
+        games=("hanabi:2-5", "hanabi:2@small"),
         seed=2**40,
         agent=R3D2Config(encoder="vector", own_hand=True),
         actor=ActorConfig(other_play=True),

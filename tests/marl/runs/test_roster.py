@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.bots import NAMES
+from games import Setting
 from marl.runs.roster import export, load
 
 
@@ -14,8 +15,10 @@ from marl.runs.roster import export, load
 def test_rule_based_players_are_members(name: str) -> None:
     member = load(f"bot:{name}")
     assert (member.name, member.folder, member.updates) == (f"bot:{name}", None, 0)
-    assert (member.config.game, member.config.settings()) == ("hanabi", (2, 3, 4, 5))
+    assert member.config.games == ("hanabi:2", "hanabi:3", "hanabi:4", "hanabi:5")
     assert member.policy.version == 0
+    # Hanabi is what it reads, also where others speak of more.
+    assert member.policy.phrasebook is Setting("hanabi", 2).batched(1).phrasebook
 
 
 def test_unknown_names_are_refused_with_what_there_is(tmp_path: Path) -> None:

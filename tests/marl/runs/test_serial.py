@@ -35,8 +35,7 @@ from marl.runs.serial import CONFIG_FILE, SerialRun, load_config, restore, train
 # Everything that has a state takes part: two settings, renamed colours, answer sheets of two sizes,
 # cut sequences, evictions, and intervals that do not divide each other.
 CONFIG = TrainConfig(
-    players="3-4",
-    variant="full",
+    games=("hanabi:3-4",),
     warm_up=12,
     samples_per_insert=6.0,
     evaluate_interval=7,
@@ -58,7 +57,7 @@ IMITATION = replace(
 )
 VDN = replace(
     CONFIG,
-    variant="small",
+    games=("hanabi:3-4@small",),
     replay=replace(CONFIG.replay, max_length=32),
     learner=replace(CONFIG.learner, mixing="vdn"),
 )
@@ -102,7 +101,7 @@ def test_the_same_seed_gives_the_same_bits(config: TrainConfig) -> None:
     assert any(metrics["steps"] != ours[0]["steps"] for metrics in ours)
     assert_same(flatten(one.state()), flatten(two.state()))
     other, _ = run(replace(config, seed=2), 1)
-    for name in ("replay/tail", "actors/0/game/deck", "learner/agent/network.query.weight"):
+    for name in ("replay/tail", "actors/0/table/game/deck", "learner/agent/network.query.weight"):
         assert not np.array_equal(flatten(one.state())[0][name], flatten(other.state())[0][name])
 
 
@@ -121,7 +120,7 @@ def test_watching_changes_nothing() -> None:
 def test_settings_are_balanced_by_their_moves() -> None:
     config = replace(
         CONFIG,
-        players="2-5",
+        games=("hanabi:2-5",),
         warm_up=10**6,
         actor=ActorConfig(num_games=18),
     )
@@ -144,7 +143,8 @@ def test_a_run_learns_evaluates_and_reports(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     names = {name for line in lines for name in line}
     for players in (3, 4):
-        assert {f"evaluate/{players}p/score", f"evaluate/{players}p/score_kept"} <= names
+        curves = {f"evaluate/hanabi-{players}/{name}" for name in ("score", "points", "lost")}
+        assert curves <= names
     assert {"learn/loss", "learn/td_error", "learn/q", "learn/gradient_norm"} <= names
     assert {"learn/staleness", "replay/samples_per_insert", "act/env_steps"} <= names
     assert load_config(tmp_path) == replace(CONFIG, evaluate_interval=5)
@@ -229,7 +229,7 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
     assert restore(run, store) == 0
     for agent in (run.agent, run.player, run.learner.target, run.learner.averaged()):
         assert all((theirs[k] == v).all() for k, v in agent.state_dict().items())
-    assert run.evaluate(20)[3].mean() == first.evaluate(20)[3].mean()
+    assert run.evaluate(20)[0].mean() == first.evaluate(20)[0].mean()
 
     train(follows, tmp_path / "second", updates=2)
     shutil.rmtree(tmp_path / "first")  # By now it goes by its own checkpoint.
@@ -251,7 +251,7 @@ def test_a_start_that_cannot_be_is_refused(tmp_path: Path, start: str, reason: s
 
 
 def test_run_directories_are_not_mixed_up(tmp_path: Path) -> None:
-    config = replace(CONFIG, players="3")
+    config = replace(CONFIG, games=("hanabi:3",))
     with pytest.raises(ValueError, match="needs a budget"):
         train(config, tmp_path / "a")
     with pytest.raises(ValueError, match=r"holds no run: it has no config\.json"):
@@ -259,8 +259,8 @@ def test_run_directories_are_not_mixed_up(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no run"):
         load_config(tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    with pytest.raises(ValueError, match="players must be a whole number from 2 to 5, got 6"):
-        train(replace(config, players="6"), tmp_path / "a", updates=1)
+    with pytest.raises(ValueError, match="ranks must be a whole number from 1 to 5, got 6"):
+        train(replace(config, games=("hanabi:3@ranks=6",)), tmp_path / "a", updates=1)
     assert not (tmp_path / "a").exists(), "a run that cannot begin leaves nothing behind"
     train(config, tmp_path / "a", updates=1)
     with pytest.raises(ValueError, match="holds a run already: continue it with --resume"):
