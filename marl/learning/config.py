@@ -30,7 +30,7 @@ class LearnerConfig:
     """Adam's step size for everything above the language model."""
     text_learning_rate: float = 1e-4
     """Adam's step size for the language model, once a refresh."""
-    adam_eps: float = 1.5e-5
+    adam_eps: float = 1e-6
     """Adam's epsilon."""
     clip: float = 2.0
     """Largest norm of a gradient; see docs/metrics.md for what is normal."""
