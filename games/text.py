@@ -6,7 +6,11 @@ ids into the game's :class:`Phrasebook`; rendering an id gives its sentence back
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +39,7 @@ class Phrasebook:
 
     def __init__(self, phrases: Iterable[str] = (), closed: bool = True) -> None:
         self.closed = closed
+        self._shared: _SharedLines | None = None
         self._phrases: list[str] = []
         self._ids: dict[str, int] = {}
         for phrase in phrases:
@@ -93,7 +98,29 @@ class Phrasebook:
             return known
         if self.closed:
             raise ValueError(f"the phrasebook is closed and has no phrase {phrase!r}")
-        return self._append(phrase)
+        return self._append(phrase) if self._shared is None else self._shared.append(phrase)
+
+    def share(self, path: Path) -> None:
+        """Shares an open phrasebook with every process that names the same file.
+
+        A sentence that is new anywhere takes the next line of the file, under a lock, so that its
+        id is the same everywhere and for ever. The file lies where all of them can write: on one
+        machine, or in a folder that machines share.
+
+        Args:
+            path: the file; made if it is not there.
+
+        Raises:
+            ValueError: if the phrasebook is closed, or a sentence has another id in the file.
+        """
+        if self.closed:
+            raise ValueError("a closed phrasebook is the same everywhere: there is nothing to share")
+        self._shared = _SharedLines(self, path)
+
+    def catch_up(self) -> None:
+        """Takes over what other processes have added since, where the phrasebook is shared."""
+        if self._shared is not None:
+            self._shared.read()
 
     def adopt(self, phrases: Sequence[str]) -> None:
         """Takes over the sentences of another life of an open phrasebook, under the same ids.
@@ -147,6 +174,71 @@ class Phrasebook:
         return self.parse(
             " ".join(words.get(word, word) for word in phrase.split(" ")) for phrase in self
         )
+
+
+class _SharedLines:
+    """The file of a shared phrasebook: a sentence a line, in the order of their ids."""
+
+    def __init__(self, book: Phrasebook, path: Path) -> None:
+        self.book, self.path = book, path
+        self._read = 0  # bytes
+        path.touch()
+        mine = list(book)
+        with path.open("rb+") as file, _locked(file):
+            lines = self._take(file)
+            for here, there in zip(mine, lines, strict=False):
+                if here != there:
+                    raise ValueError(
+                        f"{path} holds the sentences of another game: {there!r} has the id of "
+                        f"{here!r}"
+                    )
+            self._write(file, mine[len(lines) :])
+        for phrase in lines[len(mine) :]:
+            book._append(phrase)
+
+    def read(self) -> None:
+        """Takes over what others have added."""
+        with self.path.open("rb") as file:
+            for phrase in self._take(file):
+                self.book._append(phrase)
+
+    def append(self, phrase: str) -> int:
+        """Adds a sentence, unless somebody else just has; its id."""
+        with self.path.open("rb+") as file, _locked(file):
+            for other in self._take(file):
+                self.book._append(other)
+            if phrase in self.book:
+                return self.book.id(phrase)
+            id = self.book._append(phrase)
+            self._write(file, [phrase])
+            return id
+
+    def _take(self, file: BinaryIO) -> list[str]:
+        """The lines that have not been read yet; one that is half written is left for later."""
+        file.seek(self._read)
+        text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return whole.decode().split("\n")[:-1]
+
+    def _write(self, file: BinaryIO, phrases: Sequence[str]) -> None:
+        """Adds lines behind what was read: over what a process left half written when it died."""
+        text = "".join(f"{phrase}\n" for phrase in phrases).encode()
+        file.seek(self._read)
+        file.truncate()
+        file.write(text)
+        file.flush()
+        self._read += len(text)
+
+
+@contextlib.contextmanager
+def _locked(file: BinaryIO) -> Iterator[None]:
+    """Keeps other processes from writing."""
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def joined(books: Sequence[Phrasebook]) -> Phrasebook:

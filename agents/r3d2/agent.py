@@ -90,6 +90,8 @@ class R3D2Agent(nn.Module):
         met = False
         for active, ids in ((self.facts, facts), (self.choices, choices)):
             if not active.knows(ids):
+                if ids.max() >= len(self.phrasebook):
+                    self.phrasebook.catch_up()
                 if not PAD <= ids.min() <= ids.max() < len(self.phrasebook):
                     raise ValueError(
                         f"ids {ids.min()} to {ids.max()} were observed, and the phrasebook has "

@@ -58,7 +58,7 @@ class TrainConfig:
     start: str | None = None
     """Whose weights learning begins with: a run, an exported folder or a shipped agent of the same
     shape. Without a name they are random."""
-    samples_per_insert: float = 5.0
+    samples_per_insert: float = 2.5
     """Sequences learned from for each one inserted; lower is fresher, higher is thriftier."""
     warm_up: int = 2000
     """Sequences inserted before learning begins."""

@@ -199,7 +199,11 @@ class SerialRun:
         """All that the next step depends on, as nested dicts of arrays and plain values."""
         return {
             "learner": self.learner.state(),
-            "player": {"version": self.player.version, "weights": self.player.state_dict()},
+            "player": {
+                "version": self.player.version,
+                "weights": self.player.state_dict(),
+                "phrases": self.player.phrases_state(),
+            },
             "replay": self.replay.state(),
             "limiter": self.limiter.state(),
             "actors": {str(i): actor.state() for i, actor in enumerate(self.actors)},
@@ -217,6 +221,7 @@ class SerialRun:
         if "actors" not in state:  # They were processes, whose games ended with them.
             self.player.load(*self.weights.latest())
             return
+        self.player.load_phrases(state["player"]["phrases"])
         self.player.load(state["player"]["version"], state["player"]["weights"])
         for i, actor in enumerate(self.actors):
             actor.load_state(state["actors"][str(i)])

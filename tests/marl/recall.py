@@ -32,17 +32,19 @@ class Recall:
         self, num_games: int, turns: int, seed: int = 0, phrasebook: Phrasebook | None = None
     ) -> None:
         self.phrasebook = Phrasebook(closed=False) if phrasebook is None else phrasebook
-        self.num_games, self.num_players, self.turns = num_games, 1, turns
+        self.num_games, self.num_players, self.roles = num_games, 1, ("player",)
+        self.scoring, self.max_score, self.turns = ("points",), float(turns), turns
         self.max_facts, self.max_choices, self.max_turns = 2, len(WORDS), turns
         self.fact_phrases = self.choice_phrases = np.zeros(0, np.int16)
         self.facts = np.full((num_games, 2), -1, np.int16)
         self.fact_counts = np.zeros(num_games, np.int16)
         self.choices = np.zeros((num_games, len(WORDS)), np.int16)
         self.choice_counts = np.full(num_games, len(WORDS), np.int16)
-        self.seat = np.zeros(num_games, np.int8)
+        self.due_game = np.arange(num_games, dtype=np.int32)
+        self.due_seat = np.zeros(num_games, np.int8)
         self.labels = np.zeros((num_games, 0), np.int8)
         self.label_phrases = np.zeros((0, 0), np.int16)
-        self.colours: tuple[str, ...] = ()
+        self.interchangeable: tuple[str, ...] = ()
         self.seed = seed
         self.reset()
 
@@ -67,8 +69,17 @@ class Recall:
         self.seeds[over] += np.uint64(self.num_games)
         self.turn[over] = self.points[over] = 0
         self._show()
-        nothing = np.zeros(self.num_games, bool)
-        return Step(right.astype(np.float32), over, nothing, scores, nothing)
+        return Step(
+            rewards=right.astype(np.float32)[:, None],
+            terminated=over[:, None],
+            truncated=np.zeros((self.num_games, 1), bool),
+            over=over,
+            elapsed=np.ones(self.num_games, np.int32),
+            outcome={"points": scores},
+        )
+
+    def observe(self, seat: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        return self.facts.copy(), self.fact_counts.copy()
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         return {name: getattr(self, name).copy() for name in ("seeds", "turn", "points")}

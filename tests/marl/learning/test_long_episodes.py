@@ -55,7 +55,7 @@ def play(
     game = Recall(GAMES, TURNS, phrasebook=agent.phrasebook)
 
     class Spy:
-        memory_size, version = agent.memory_size, 0
+        memory_size, version, phrasebook = agent.memory_size, 0, agent.phrasebook
 
         def act(self, observations: Observations, memory: NDArray[np.float32]) -> Any:
             chosen, values, after = agent.act(observations, memory)
