@@ -114,7 +114,9 @@ class Phrasebook:
             ValueError: if the phrasebook is closed, or a sentence has another id in the file.
         """
         if self.closed:
-            raise ValueError("a closed phrasebook is the same everywhere: there is nothing to share")
+            raise ValueError(
+                "a closed phrasebook is the same everywhere: there is nothing to share"
+            )
         self._shared = _SharedLines(self, path)
 
     def catch_up(self) -> None:
@@ -254,6 +256,24 @@ def joined(books: Sequence[Phrasebook]) -> Phrasebook:
         return longest
     sentences = dict.fromkeys(phrase for book in (longest, *books) for phrase in book)
     return Phrasebook(sentences, closed=all(book.closed for book in books))
+
+
+def shared(books: Sequence[Phrasebook], path: Path) -> Phrasebook:
+    """One phrasebook for several games that are played in several processes (see ``joined``).
+
+    Args:
+        books: at least one.
+        path: the file through which open ones are shared; all processes name the same.
+    """
+    book = joined(books)
+    if book.closed:
+        return book
+    # A book of its own: what the games have said already need not be what others said first.
+    common = Phrasebook(closed=False)
+    common.share(path)
+    for phrase in book:
+        common.intern(phrase)
+    return common
 
 
 class Translation:

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from games.other_play import OtherPlay
-from games.text import joined
+from games.text import shared
 from marl.acting.actor import Actor, exploration_spectrum, temperature_spectrum
 from marl.episodes import Episodes
 from marl.remote.policy import RemotePolicy, wait_for
 from marl.remote.replay import RemoteReplay
-from marl.runs.config import TrainConfig, load_config
+from marl.runs.config import PHRASES_FILE, TrainConfig, load_config
 from marl.runs.serial import TRAINING_SEED
 from transport.client import Client, ClientConfig
 
@@ -112,7 +112,7 @@ class _Share:
             setting.batched(num_games, TRAINING_SEED + seeds[0] + i * 2**40)
             for i, setting in enumerate(settings)
         ]
-        book = joined([game.phrasebook for game in playing])
+        book = shared([game.phrasebook for game in playing], self.run_dir / PHRASES_FILE)
         policy.require(book)
         hand = max(game.labels.shape[1] for game in playing)
         return [

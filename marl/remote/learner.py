@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from games.text import Phrasebook, shared
 from marl.acting.actor import exploration_spectrum
 from marl.episodes import Episodes
 from marl.learning.lanes import prepare_process
 from marl.remote.policy import PublishedWeights
 from marl.remote.replay import Ledger, replay_functions
 from marl.runs.checkpoint import CheckpointStore
-from marl.runs.config import TrainConfig, load_config
+from marl.runs.config import PHRASES_FILE, TrainConfig, load_config
 from marl.runs.monitor import METRICS_FILE, Monitor
 from marl.runs.serial import SerialRun, drive, is_spent, restore, say_resumed
 from transport.child import FatalError, before_hard_end
@@ -46,6 +47,7 @@ class LearnerRun(SerialRun):
     """
 
     def __init__(self, config: TrainConfig, run_dir: Path, device: str = "cpu") -> None:
+        self._phrases = run_dir / PHRASES_FILE
         # Its own games only tell which phrases there are.
         few = replace(config.actor, num_games=len(config.settings()))
         super().__init__(replace(config, actor=few, imitate=None), device)
@@ -124,6 +126,9 @@ class LearnerRun(SerialRun):
             self.ledger.load_state(state["ledger"])
         for actor in state.get("actors", {}).values():
             self.ledger.counts.update(moves=actor["env_steps"], games=actor["episodes"])
+
+    def _book(self, books: Sequence[Phrasebook]) -> Phrasebook:
+        return shared(books, self._phrases)
 
     def _take(self, episodes: Episodes) -> None:
         self.replay.insert(episodes)

@@ -110,10 +110,18 @@ class RemotePolicy:
     def require(self, phrasebook: Phrasebook) -> None:
         """Makes sure that a run and the pool mean the same by an id.
 
+        Args:
+            phrasebook: the run's; one that grows is shared with the pool, which may have told of it
+                when it was shorter.
+
         Raises:
             ValueError: if they do not.
         """
-        if list(phrasebook) != list(self.phrasebook):
+        phrasebook.catch_up()
+        ours = list(phrasebook)
+        if not phrasebook.closed and ours[: len(self.phrasebook)] == list(self.phrasebook):
+            self.phrasebook = phrasebook
+        if ours != list(self.phrasebook):
             raise ValueError(
                 f"the pool plays {', '.join(self.about.get('games', []))}, whose sentences are not "
                 "those of this run: connect to a pool that serves it"
@@ -223,7 +231,7 @@ def serve_policy(
         "about": text_tensor(json.dumps(dict(about or {}), sort_keys=True)),
     }
     worker = Worker(
-        partial(infer, policy, len(phrasebook)),
+        partial(infer, policy, len(phrasebook) if phrasebook.closed else MAX_PHRASES),
         WorkerConfig(run_dir, number=number, fill=FILL),
         description=description,
         weights=weights,
@@ -306,8 +314,10 @@ def question(policy: Policy, game: BatchedGame) -> dict[str, Array]:
 
 
 def phrases(policy: Policy) -> int:
-    """How many sentences a policy knows; as many as ids can name, if it reads any."""
-    return MAX_PHRASES if policy.phrasebook is None else len(policy.phrasebook)
+    """How many sentences a policy may be asked about; as many as ids can name, if it reads any."""
+    book = policy.phrasebook
+    # Of a book that grows, the policy itself says which there are.
+    return len(book) if book is not None and book.closed else MAX_PHRASES
 
 
 class PublishedWeights:

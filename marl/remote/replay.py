@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from games.text import Phrasebook
 from marl.core import Replay
 from marl.episodes import Episodes
 from marl.replay.prioritised import Sample
@@ -207,7 +208,7 @@ def replay_functions(
     ledger: Ledger,
     insert: Callable[[Episodes], None] | None = None,
     *,
-    phrases: Sized | None = None,
+    phrases: Phrasebook | None = None,
 ) -> dict[str, Function]:
     """What a service of a replay runs (see ``transport.service``).
 
@@ -226,7 +227,7 @@ def replay_functions(
             if not ledger.enter(life, number, oldest):
                 return {}
             if phrases is not None:
-                _check_ids(episodes, len(phrases))
+                _check_ids(episodes, phrases)
             take(episodes)
         except ValueError:
             # Whoever sent them is told; what they hold would end the learner, and again after
@@ -261,12 +262,14 @@ def _entry(tensors: Mapping[str, Array]) -> list[int]:
     return list(entry.tolist())
 
 
-def _check_ids(episodes: Episodes, phrases: int) -> None:
+def _check_ids(episodes: Episodes, phrases: Phrasebook) -> None:
     """Raises ValueError where a fact or a choice is no phrase."""
     for name, ids in (("facts", episodes.facts), ("choices", episodes.choices)):
-        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < phrases:
+        if ids.max(initial=-1) >= len(phrases):
+            phrases.catch_up()
+        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < len(phrases):
             raise ValueError(
-                f"{name} must be ids from 0 to {phrases - 1}, got {ids.min()} to {ids.max()}"
+                f"{name} must be ids from 0 to {len(phrases) - 1}, got {ids.min()} to {ids.max()}"
             )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agents.r3d2.agent import R3D2Agent
-from games.text import joined
+from games.text import shared
 from marl.learning.lanes import prepare_process
 from marl.remote.policy import serve_policy, wait_for, warm_up
-from marl.runs.config import load_config
+from marl.runs.config import PHRASES_FILE, load_config
 from marl.runs.roster import admit
 from transport.weights import Subscriber
 
@@ -26,7 +26,8 @@ def answer(run_dir: Path, number: int, stop: Callable[[], bool]) -> None:
     prepare_process()
     config = load_config(run_dir)
     playing = [setting.batched(1) for setting in config.settings()]
-    agent = R3D2Agent(config.agent, joined([game.phrasebook for game in playing]), config.seed)
+    book = shared([game.phrasebook for game in playing], run_dir / PHRASES_FILE)
+    agent = R3D2Agent(config.agent, book, config.seed)
     for game in playing:
         admit(agent, game)
     endpoint = wait_for(run_dir, "weights", stop)

@@ -14,6 +14,9 @@ from marl.learning.config import LearnerConfig
 from marl.replay.prioritised import ReplayConfig
 
 CONFIG_FILE = "config.json"
+PHRASES_FILE = "phrases.txt"
+"""In the folder of a run of several processes whose phrasebook grows: a sentence a line, in the
+order of their ids."""
 
 
 @dataclass(frozen=True)

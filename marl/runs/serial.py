@@ -27,7 +27,7 @@ from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
 from games.other_play import OtherPlay
 from games.settings import Setting
-from games.text import joined
+from games.text import Phrasebook, joined
 from marl.acting.actor import Actor, exploration_spectrum, temperature_spectrum
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
@@ -75,7 +75,7 @@ class SerialRun:
         ]
         if config.learner.mixing == "vdn":
             _refuse_cuts(playing, config.replay.max_length)
-        book = joined([game.phrasebook for game in playing])
+        book = self._book([game.phrasebook for game in playing])
         self.agent = R3D2Agent(config.agent, book, agent_seed)
         self.player = R3D2Agent(config.agent, book, agent_seed)
         for agent in (self.agent, self.player):
@@ -228,6 +228,10 @@ class SerialRun:
         for i, actor in enumerate(self.teachers):
             actor.load_state(state["teachers"][str(i)])
         self._owed = state["owed"]
+
+    def _book(self, books: Sequence[Phrasebook]) -> Phrasebook:
+        """The phrasebook of the agent that plays some games."""
+        return joined(books)
 
     def _actors(
         self,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from games import PAD, Phrasebook
 from games.hanabi.phrases import PHRASEBOOK, locate
+from games.text import shared
 
 
 def test_rendering_and_parsing_are_inverse() -> None:
@@ -76,3 +81,70 @@ def test_renaming_refuses_what_is_no_permutation(words: dict[str, str]) -> None:
 def test_renaming_refuses_to_leave_the_phrasebook() -> None:
     with pytest.raises(ValueError, match="no phrase"):
         PHRASEBOOK.renaming({"red": "card", "card": "red"})
+
+
+def grow(path: Path, mine: int, count: int) -> list[int]:
+    """A process that says what others say too, in an order of its own."""
+    book = Phrasebook(["hello"], closed=False)
+    book.share(path)
+    return [book.intern(f"number {mine * 7 * i % count}") for i in range(count)]
+
+
+def test_processes_that_share_a_phrasebook_mean_the_same_by_an_id(tmp_path: Path) -> None:
+    path, count = tmp_path / "phrases.txt", 101
+    with ProcessPoolExecutor(3, multiprocessing.get_context("fork")) as pool:
+        found = list(pool.map(grow, [path] * 3, [1, 2, 3], [count] * 3))
+    book = Phrasebook(["hello"], closed=False)
+    book.share(path)
+    assert len(book) == count + 1
+    for mine, ids in enumerate(found, 1):
+        assert [book.id(f"number {mine * 7 * i % count}") for i in range(count)] == ids
+
+
+def test_what_others_say_is_caught_up_with(tmp_path: Path) -> None:
+    one, two = Phrasebook(["a b"], closed=False), Phrasebook(closed=False)
+    one.share(tmp_path / "book")
+    two.share(tmp_path / "book")
+    assert list(two) == ["a b"]
+    assert one.intern("c") == 1
+    assert len(two) == 1
+    two.catch_up()
+    assert list(two) == ["a b", "c"]
+    one.intern("d")
+    assert two.intern("e") == 3
+    assert two.intern("d") == 2
+    # One that died while it was writing leaves half a line, which is nobody's id.
+    with (tmp_path / "book").open("a") as file:
+        file.write("half a li")
+    one.catch_up()
+    assert one.intern("f") == 4
+    assert (tmp_path / "book").read_text() == "a b\nc\nd\ne\nf\n"
+
+
+def test_a_phrasebook_of_another_game_is_not_shared(tmp_path: Path) -> None:
+    Phrasebook(["a"], closed=False).share(tmp_path / "book")
+    with pytest.raises(ValueError, match="another game: 'a' has the id of 'b'"):
+        Phrasebook(["b"], closed=False).share(tmp_path / "book")
+    with pytest.raises(ValueError, match="nothing to share"):
+        Phrasebook(["a"]).share(tmp_path / "book")
+
+
+def test_games_of_several_processes_get_one_book(tmp_path: Path) -> None:
+    """Whatever each of them has said before."""
+    path = tmp_path / "book"
+    closed = Phrasebook(["a", "b"])
+    assert shared([closed, closed], path) is closed
+    assert not path.exists()
+    one = shared([Phrasebook(["x", "y"], closed=False)], path)
+    two = shared([Phrasebook(["y", "z"], closed=False), closed], path)
+    one.catch_up()
+    assert list(one) == list(two)
+    assert set(two) == {"x", "y", "z", "a", "b"}
+
+
+def test_phrases_of_another_life_keep_their_ids() -> None:
+    book = Phrasebook(["a"], closed=False)
+    book.adopt(["a", "b", "c"])
+    assert [book.id(phrase) for phrase in "abc"] == [0, 1, 2]
+    with pytest.raises(ValueError, match="phrase 1 is 'b' here and was 'x'"):
+        book.adopt(["a", "x"])

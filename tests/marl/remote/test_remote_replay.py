@@ -10,6 +10,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from games.text import Phrasebook
 from marl.episodes import Episodes
 from marl.remote import replay as module
 from marl.remote.replay import Ledger, RemoteReplay, replay_functions
@@ -173,7 +174,7 @@ def test_what_is_malformed_is_refused_and_counted(table, tmp_path):
 @pytest.mark.parametrize(("name", "id"), [("facts", 32000), ("facts", -1), ("choices", 99)])
 def test_ids_that_are_no_phrase_are_refused_at_the_door(name, id):
     replay, ledger = new_replay(), Ledger()
-    insert = replay_functions(replay, ledger, phrases=range(99))["insert"]
+    insert = replay_functions(replay, ledger, phrases=Phrasebook(map(str, range(99))))["insert"]
 
     def tensors(number, episodes):
         entry = np.array([1, number, 0, 5, 1])
