@@ -120,8 +120,11 @@ class LearnerRun(SerialRun):
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continues from a ``state()``, or from that of a run in one process."""
         self.learner.load_state(state["learner"])
-        self.replay.load_state(state["replay"])
         self.limiter.load_state(state["limiter"])
+        if "replay" in state:
+            self.replay.load_state(state["replay"])
+        if not len(self.replay):
+            self.limiter.refill()
         if state.get("ledger"):
             self.ledger.load_state(state["ledger"])
         for actor in state.get("actors", {}).values():

@@ -75,6 +75,10 @@ class Limiter:
         """Counts n samples."""
         self.samples += n
 
+    def refill(self) -> None:
+        """Begins with the warm-up again, since replay is empty again."""
+        self.inserts = self.samples = 0
+
     def state(self) -> dict[str, NDArray[Any]]:
         """The counts, for a checkpoint."""
         return {"counts": np.array([self.inserts, self.samples], np.int64)}

@@ -71,6 +71,10 @@ class TrainConfig:
     """Games of each evaluation during training, for every setting."""
     checkpoint_minutes: float = 2.0
     """Minutes between checkpoints."""
+    replay_minutes: float = 0.0
+    """Minutes between savings of replay itself; 0 for with every checkpoint, from which a run then
+    goes on bit for bit. Replay is most of a checkpoint, gigabytes at the rates of a GPU: with more,
+    a run goes on from its newest weights and a replay that is up to so many minutes older."""
     keep_checkpoints: int = 2
     """Checkpoints kept; older ones are removed."""
     agent: R3D2Config = field(default_factory=R3D2Config)
@@ -90,6 +94,8 @@ class TrainConfig:
         for name in ("warm_up", "evaluate_interval", "evaluate_games", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.replay_minutes < float("inf"):
+            raise ValueError(f"replay_minutes cannot be negative, got {self.replay_minutes}")
         for name in ("samples_per_insert", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")

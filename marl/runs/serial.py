@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -213,10 +215,16 @@ class SerialRun:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continues from a ``state()``, bit for bit, or from that of a run in several processes."""
+        """Continues from a ``state()``, bit for bit, or from that of a run in several processes.
+
+        Where it holds no replay, that is filled anew.
+        """
         self.learner.load_state(state["learner"])
-        self.replay.load_state(state["replay"])
         self.limiter.load_state(state["limiter"])
+        if "replay" in state:
+            self.replay.load_state(state["replay"])
+        if not len(self.replay):
+            self.limiter.refill()
         self._ledger = state.get("ledger", {})
         if "actors" not in state:  # They were processes, whose games ended with them.
             self.player.load(*self.weights.latest())
@@ -390,6 +398,7 @@ def drive(
         OSError: if there is no room for the last checkpoint.
     """
     config = run.config
+    save = partial(_save, run, store, Interval(config.replay_minutes * 60))
     unsaved = moved = store.latest() is None
     logged = saved = time.monotonic()
     evaluated = run.learner.updates // config.evaluate_interval
@@ -408,7 +417,7 @@ def drive(
         if now - saved >= config.checkpoint_minutes * 60:
             saved = now
             try:
-                _save(run, store)
+                save()
             except OSError as error:
                 monitor.say(
                     f"the checkpoint of update {step:,} could not be saved ({error.strerror}); "
@@ -417,7 +426,7 @@ def drive(
             else:
                 unsaved = False
     if unsaved:  # A checkpoint that is there already would only push out an older one.
-        _save(run, store)
+        save()
     if moved:
         monitor.log(run.learner.updates, run.learning_metrics())
 
@@ -464,10 +473,43 @@ def restore(run: SerialRun, store: CheckpointStore) -> int:
             run.learner.start_from(starting_weights(run.config))
             run.player.load(*run.weights.latest())
     else:
-        run.load_state(unflatten(*saved))
+        state = unflatten(*saved)
+        if "replay" not in state:
+            with contextlib.suppress(FileNotFoundError):
+                state["replay"] = unflatten(*_replay_store(store).load())
+        run.load_state(state)
     return run.learner.updates
 
 
-def _save(run: SerialRun, store: CheckpointStore) -> None:
-    tensors, plain = flatten(run.state())
-    store.save(run.learner.updates, tensors, plain)
+def _save(run: SerialRun, store: CheckpointStore, replay_due: Interval) -> None:
+    state = run.state()
+    if replay_due.seconds:
+        # Replay lies beside the checkpoints, which would carry it away when they are removed.
+        replay = state.pop("replay")
+        if len(run.replay) and replay_due():
+            _replay_store(store).save(run.learner.updates, *flatten(replay))
+    store.save(run.learner.updates, *flatten(state))
+
+
+def _replay_store(store: CheckpointStore) -> CheckpointStore:
+    """Where replay is saved by itself, beside the checkpoints."""
+    return CheckpointStore(store.folder.with_name("replay"), keep=1)
+
+
+class Interval:
+    """Says when something is due again; at first it is.
+
+    Args:
+        seconds: between two times.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._next = -math.inf
+
+    def __call__(self) -> bool:
+        """Whether it is due; it counts as done then."""
+        if (now := time.monotonic()) < self._next:
+            return False
+        self._next = now + self.seconds
+        return True

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from agents.r3d2.config import R3D2Config
 from marl.runs.checkpoint import CheckpointStore
@@ -103,6 +104,36 @@ def test_the_same_seed_gives_the_same_bits(config: TrainConfig) -> None:
     other, _ = run(replace(config, seed=2), 1)
     for name in ("replay/tail", "actors/0/table/game/deck", "learner/agent/network.query.weight"):
         assert not np.array_equal(flatten(one.state())[0][name], flatten(other.state())[0][name])
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_replay_can_be_saved_less_often(tmp_path: Path, lost: bool) -> None:
+    """Checkpoints are small then, and a run goes on with the replay of before, or fills it anew."""
+    small = replace(CONFIG, checkpoint_minutes=1e-9, replay_minutes=1e6, keep_checkpoints=1)
+    folder = tmp_path / "run"
+    train(small, folder, updates=3)  # it began with a checkpoint, replay and all
+    first = CheckpointStore(folder / "replay").latest()
+    done = train(small, folder, updates=6, resume=True)
+    store = CheckpointStore(folder / "checkpoints")
+    assert store.latest() == 6
+    assert first is not None
+    assert first < 3, "replay was saved with every checkpoint"
+    tensors, _ = store.load()
+    assert not any(path.startswith("replay/") for path in tensors)
+    assert len(list((folder / "replay").iterdir())) == 1
+    if lost:
+        shutil.rmtree(folder / "replay")
+    again = SerialRun(small)
+    assert restore(again, store) == 6
+    assert (len(again.replay) == 0) == lost
+    for name, tensor in done.learner.agent.state_dict().items():
+        assert torch.equal(tensor, again.learner.agent.state_dict()[name])
+    moves = again.env_steps
+    while again.learner.updates < 8:
+        again.step()
+    if lost:
+        assert len(again.replay) >= small.warm_up
+        assert again.env_steps > moves
 
 
 def test_watching_changes_nothing() -> None:
