@@ -32,7 +32,7 @@ class LearnerConfig:
     """Adam's step size for the language model, once a refresh."""
     adam_eps: float = 1e-6
     """Adam's epsilon."""
-    clip: float = 2.0
+    clip: float = 5.0
     """Largest norm of a gradient; see docs/metrics.md for what is normal."""
     target_interval: int = 250
     """Updates between copies of the weights into the target network."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,51 @@ def test_phrases_that_were_met_late_change_nothing() -> None:
         np.testing.assert_allclose(values[0], expected[1][i], atol=CLOSE)
     assert surprised.facts.ids.tolist() != told.facts.ids.tolist()
     assert surprised.meet(rows.facts, rows.choices) is False
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("encoder", ["phrases", "paragraph"])
+def test_tables_that_grew_are_those_made_at_once(encoder: str) -> None:
+    """Through several doublings, by a phrase or by many: the values, and every row in use."""
+    book = Phrasebook(closed=False)
+    config = replace(SMALL, encoder=encoder)  # type: ignore[arg-type]
+    grown = R3D2Agent(config, book, seed=3)
+    rng = np.random.default_rng(7)
+    sizes = set()
+    for count in (1, 1, 3, 90, 1, 200):
+        said = [f"the cat is in house {len(book) + i}" for i in range(count)]
+        facts = np.array([[book.intern(phrase) for phrase in said]], np.int16)
+        choices = np.array([[book.intern(f"I call cat {len(book)}") for _ in range(2)]], np.int16)
+        seen = Observations(facts, np.array([count], np.int16), choices, np.array([2], np.int16))
+        memory = memories(rng, grown, 1)
+        values = grown.act(seen, memory)[1]
+        other = R3D2Agent(config, book, seed=3)
+        other.admit(rng.permutation(grown.facts.ids), rng.permutation(grown.choices.ids))
+        np.testing.assert_allclose(values, other.act(seen, memory)[1], atol=CLOSE)
+        sizes.add((grown.rows.fact_rows, grown.rows.choice_rows))
+        assert grown.embed().shape[0] == sum(grown.rows.sizes)
+    assert len(sizes) < 6 if encoder == "phrases" else sizes == {(0, 64)}
+
+
+def test_ids_of_no_phrase_are_refused() -> None:
+    """And leave the agent as it was."""
+    agent = R3D2Agent(SMALL, BOOK)
+    memory = np.zeros((1, agent.memory_size), np.float32)
+    values = agent.act(row([0], [12, 13]), memory)[1]
+    for facts, choices in (([32000], [12, 13]), ([0], [12, len(BOOK)]), ([-2], [12])):
+        with pytest.raises(ValueError, match="play with the phrasebook of the agent"):
+            agent.act(row(facts, choices), memory)
+    np.testing.assert_array_equal(agent.act(row([0], [12, 13]), memory)[1], values)
+
+
+def test_an_open_book_is_read_by_the_word() -> None:
+    """Words that were not there when the agent was made are words, and not letters."""
+    book = Phrasebook(closed=False)
+    agent = R3D2Agent(SMALL, book)
+    ids = [book.intern(phrase) for phrase in ("hippopotamuses swim", "whales swim")]
+    tokens, lengths = agent.reader.tokenizer.encode([book[i] for i in ids])  # type: ignore[union-attr]
+    assert lengths.tolist() == [6, 6]
+    assert tokens[0, 3:].tolist() == tokens[1, 3:].tolist()
 
 
 def test_the_seed_decides_the_weights() -> None:

@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from agents.r3d2.tokenizer import WordPiece
+from agents.r3d2.tokenizer import HashedWords, WordPiece
 
 SENTENCES = [
     "my card 2 is not red",
@@ -188,3 +188,24 @@ def test_real_vocabulary():
     assert len(tokenizer) == 30522
     for text in SENTENCES + ODD:
         assert ours(tokenizer, text) == expected(text)
+
+
+def test_hashed_words_need_no_vocabulary() -> None:
+    tokenizer = HashedWords(buckets=2048)
+    ids, lengths = tokenizer.encode(["The lamp, is RED", "the lamp is red", "a"])
+    assert lengths.tolist() == [2 + 2 * 5, 2 + 2 * 4, 2 + 2]
+    assert ids[0, 0] == ids[1, 0] == ids[2, 0]
+    first, second = ids[0, :12].tolist(), ids[1, :10].tolist()
+    assert first[:5] == second[:5], "the lamp"
+    assert first[7:] == second[5:], "is red, after a comma"
+    assert 3 <= ids[0, 1] < 3 + 2048 <= ids[0, 2] < len(tokenizer)
+    # The same in every process and for ever: weights depend on it.
+    assert HashedWords(2048).encode(["lamp"])[0].tolist() == [[1, 1069, 3844, 2]]
+
+
+def test_hashed_words_hardly_ever_meet() -> None:
+    """Of 5,000 words, n * (n - 1) / 2 pairs meet with a chance of 1 in 2048 ** 2 each: 3."""
+    tokenizer = HashedWords(2048)
+    ids, _ = tokenizer.encode([f"word{i}" for i in range(5000)])
+    assert 5000 - len(np.unique(ids, axis=0)) <= 8
+    assert ids.max() < len(tokenizer)

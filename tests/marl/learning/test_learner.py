@@ -23,7 +23,7 @@ from marl.learning.batch import Batch
 from marl.learning.config import LearnerConfig
 from marl.learning.imitation import ImitationConfig, imitation_loss
 from marl.learning.learner import Learner
-from marl.learning.losses import forward
+from marl.learning.losses import forward, own_hand_loss
 from marl.learning.returns import n_step
 from marl.learning.weights import LocalWeights
 from marl.replay.prioritised import PrioritisedReplay, ReplayConfig, Sample
@@ -149,8 +149,10 @@ def q_values(agent: R3D2Agent, episodes: Episodes) -> list[NDArray[np.float32]]:
     return values
 
 
-def huber(error: float) -> float:
-    return 0.5 * error**2 if abs(error) < 1 else abs(error) - 0.5
+def huber(error: float, threshold: float = 1.0) -> float:
+    if abs(error) < threshold:
+        return 0.5 * error**2
+    return threshold * (abs(error) - 0.5 * threshold)
 
 
 def by_hand(
@@ -175,17 +177,19 @@ def by_hand(
                 best = int(online[then].argmax())
                 goal += config.gamma ** len(window) * float(target[then][best])
             errors.append(float(online[t][episodes.actions[t]]) - goal)
-        loss += float(weights[e]) * sum(map(huber, errors))
+        loss += float(weights[e]) * sum(huber(error, config.huber) for error in errors)
         all_errors.append(errors)
         first = end
     return loss / episodes.steps, all_errors
 
 
-@pytest.mark.parametrize("burn_in", [0, 2])
+@pytest.mark.parametrize(("burn_in", "threshold"), [(0, 1.0), (2, 1.0), (2, 0.5), (0, 9.0)])
 @pytest.mark.parametrize("n_step", [1, 3])
 @pytest.mark.parametrize("encoder", ["phrases", "paragraph", "vector"])
-def test_the_loss_is_that_of_double_q(burn_in: int, n_step: int, encoder: str) -> None:
-    config = replace(CONFIG, burn_in=burn_in, n_step=n_step)
+def test_the_loss_is_that_of_double_q(
+    burn_in: int, threshold: float, n_step: int, encoder: str
+) -> None:
+    config = replace(CONFIG, burn_in=burn_in, n_step=n_step, huber=threshold)
     weights = np.array([1, 0.5, 0.25, 0.1, 0.7, 0.3], np.float32)
     agent = replace(AGENT, encoder=encoder)  # type: ignore[type-var]
     learner, script = make(config=config, agent=agent, weights=weights)
@@ -332,6 +336,37 @@ def test_the_own_hand_is_learned() -> None:
         last = learner.update()
     assert last["own_hand_loss"] < 0.1
     assert last["own_hand_accuracy"] == 1
+
+
+def test_the_own_hand_loss_by_hand() -> None:
+    """A mean over the cards held at a step, and each step at its importance."""
+    answers = torch.tensor([[[2.0, 0, 0], [0, 0, 0]], [[0, 1, 0], [9, 9, 9]]])
+    labels = torch.tensor([[0, 2], [1, -1]])
+    weights = np.array([1.0, 0.5], np.float32)
+    loss, told = own_hand_loss(answers, labels, weights)
+    first, even = -np.log(np.exp(2) / (np.exp(2) + 2)), np.log(3)
+    single = -np.log(np.e / (np.e + 2))
+    assert float(loss) == pytest.approx((first + even) / 2 + 0.5 * single)
+    assert told["own_hand_loss"] == (pytest.approx(first + even + single), 3)
+    assert told["own_hand_accuracy"] == (2, 3)
+    nothing, _ = own_hand_loss(answers, torch.full_like(labels, -1), weights)
+    assert float(nothing) == 0
+
+
+def test_the_own_hand_loss_does_not_drown_the_td_loss() -> None:
+    """Gradients on what both share: of one order, whatever the length of sequences."""
+    agent = replace(AGENT, own_hand=True)
+    for lengths in (LENGTHS, [30] * 6):
+        batch = random_episodes(np.random.default_rng(3), lengths, AGENT.memory, labels=2)
+        norms = []
+        for config in (replace(CONFIG, aux_weight=0.0), replace(CONFIG, aux_weight=1e4)):
+            learner, _ = make([batch], config, agent)
+            learner.update()
+            shared = learner.agent.network.mix.weight.grad
+            assert shared is not None
+            norms.append(float(shared.norm()))
+        norms[1] /= 1e4 / CONFIG.aux_weight
+        assert norms[1] < norms[0]
 
 
 def test_the_answer_sheet_does_not_leak_into_values() -> None:
@@ -591,8 +626,11 @@ def test_gradients_are_clipped() -> None:
     learner, _ = make(config=replace(CONFIG, clip=1e-3))
     learner.optimiser = torch.optim.SGD(learner.network, lr=1.0)
     before = [p.detach().clone() for p in learner.network]
-    norm = learner.update()["gradient_norm"]
-    assert norm > 0.1, "the norm is that before clipping"
+    metrics = learner.update()
+    norm = metrics["gradient_norm"]
+    assert norm > 0.03, "the norm is that before clipping"
+    assert metrics["clipped"] == 1
+    assert make(config=replace(CONFIG, clip=1e3))[0].update()["clipped"] == 0
     step = sum(
         (a - b).detach().square().sum().item() for a, b in zip(before, learner.network, strict=True)
     )
