@@ -127,6 +127,7 @@ TABLES = np.dtype(
         ("bomb_zero", np.bool_),
         ("random_first_player", np.bool_),
         ("glance", np.bool_),
+        ("answer_uses", np.bool_),
         ("deck", np.int8, MAX_CARDS),  # identities in order, before shuffling
         ("copies", np.int8, MAX_RANKS),  # of a card of each rank
         # What a mask of possible colours says: attributes, and how many of the row are facts.
@@ -186,7 +187,7 @@ def make_tables(config: HanabiConfig) -> np.void:
     t["tokens"], t["lives"] = config.information_tokens, config.life_tokens
     t["deck_size"], t["turn_limit"] = config.deck_size, config.turn_limit or 0
     t["bomb_zero"], t["random_first_player"] = config.bomb == "zero", config.random_first_player
-    t["glance"] = config.glance
+    t["glance"], t["answer_uses"] = config.glance, config.answers == "uses"
     t["deck"][: config.deck_size] = [
         MAX_RANKS * colour + rank
         for colour in range(config.colours)
@@ -570,7 +571,12 @@ def _show(
     _pad(choices, m, choice_count)
     for slot in range(t.hand):
         card = game.cards[seat * t.hand + slot]
-        labels[slot] = _COLOUR[card] * t.ranks + _RANK[card] if slot < game.sizes[seat] else -1
+        if t.answer_uses:
+            fits, useless = game.fits >> card & 1, game.useless >> card & 1
+            answer = np.int64(2 - 2 * fits - useless)
+        else:
+            answer = np.int64(_COLOUR[card] * t.ranks + _RANK[card])
+        labels[slot] = answer if slot < game.sizes[seat] else -1
     return n, m
 
 

@@ -333,9 +333,15 @@ def moves(config: HanabiConfig) -> NDArray[np.int16]:
 
 
 def labels(config: HanabiConfig) -> NDArray[np.int16]:
-    """The sentences behind the answer sheet, int16 [hand, identities]: "my card 1 is red one"."""
-    block = BLOCKS["MINE"]
-    return np.array(
-        [[block.at(slot, card) for card in range(IDENTITIES)] for slot in range(config.hand)],
-        dtype=np.int16,
-    )
+    """The sentences behind the answer sheet, int16 [hand, answers].
+
+    Either what each card is, "my card 1 is red one", or what can be done with it, "I know card 1
+    fits now": it fits, is useless, or does not fit yet.
+    """
+    if config.answers == "cards":
+        block = BLOCKS["MINE"]
+        ids = [[block.at(slot, k) for k in range(IDENTITIES)] for slot in range(config.hand)]
+    else:
+        block = BLOCKS["SURE"]
+        ids = [[block.at(0, slot, k) for k in range(len(_SURE))] for slot in range(config.hand)]
+    return np.array(ids, dtype=np.int16)

@@ -15,6 +15,7 @@ MAX_CARDS = 50
 MAX_HAND = 25  # two players who hold the whole deck
 MAX_TOKENS = 50
 BOMB_RULES = ("zero", "keep")
+ANSWERS = ("cards", "uses")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class HanabiConfig:
         random_first_player: whether the first seat to act is drawn, or always seat 0.
         glance: whether facts also say what follows from them at a glance: which cards fit, are
             useless, or are the last of their kind.
+        answers: what the answer sheet for training says of the own cards: "cards", which they are,
+            or "uses", whether they fit, are useless, or do not fit yet. No player ever sees it.
         turn_limit: turns of all seats together after which a game is truncated, None for no limit.
 
     Raises:
@@ -47,6 +50,7 @@ class HanabiConfig:
     bomb: str = "zero"
     random_first_player: bool = False
     glance: bool = True
+    answers: str = "cards"
     turn_limit: int | None = None
 
     def __post_init__(self) -> None:
@@ -71,6 +75,8 @@ class HanabiConfig:
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if self.bomb not in BOMB_RULES:
             raise ValueError(f'bomb must be "zero" or "keep", got {self.bomb!r}')
+        if self.answers not in ANSWERS:
+            raise ValueError(f'answers must be "cards" or "uses", got {self.answers!r}')
         if self.players * self.hand > self.deck_size:
             raise ValueError(
                 f"{self.players} hands of {self.hand} need {self.players * self.hand} cards, but "

@@ -225,6 +225,35 @@ def test_labels_are_the_acting_seats_cards(config: HanabiConfig) -> None:
         batch.step(random_moves(batch, rng))
 
 
+@each_setting
+def test_an_answer_sheet_may_say_what_can_be_done_with_a_card(config: HanabiConfig) -> None:
+    """By the rules: it is next on its firework, or can never be played, or may be later."""
+    batch = HanabiBatched(replace(config, answers="uses"), 16, seed=2)
+    twin, rng, seen = HanabiBatched(config, 16, seed=2), np.random.default_rng(2), set()
+    said = batch.phrasebook.render(batch.label_phrases[0])
+    assert said == [
+        f"I know card 1 {use}" for use in ("fits now", "is useless", "does not fit yet")
+    ]
+    for _ in range(60):
+        state = twin.state()
+        for i in range(16):
+            for slot, label in enumerate(twin.labels[i]):
+                if label < 0:
+                    assert batch.labels[i, slot] == -1
+                    continue
+                colour, rank = divmod(int(label), config.ranks)
+                height, discards = state["fireworks"][i, colour], state["discards"][i]
+                below = range(height, rank + 1)
+                dead = any(discards[5 * colour + r] == config.copies(r) for r in below)
+                use = 1 if rank < height or dead else 0 if rank == height else 2
+                assert batch.labels[i, slot] == use
+                seen.add(use)
+        moves = random_moves(batch, rng)
+        for game in (batch, twin):
+            game.step(moves)
+    assert seen == {0, 1, 2}
+
+
 # What it hides
 
 
