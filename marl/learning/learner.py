@@ -4,42 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.network import Tables
 from marl.core import Replay, Weights
 from marl.episodes import Episodes
-from marl.learning.batch import Batch, ranges
+from marl.learning.average import RunningMean
+from marl.learning.batch import ranges
 from marl.learning.config import LearnerConfig
-from marl.learning.imitation import ImitationConfig, imitation_loss
+from marl.learning.imitation import ImitationConfig
 from marl.learning.lanes import Lanes
-from marl.learning.losses import Told, forward, own_hand_loss, td_loss
-from marl.learning.mixing import MIXINGS
+from marl.learning.objective import Objective, Part
 from marl.learning.optimisers import load_optimiser_state, make_optimiser, optimiser_state
-from marl.learning.returns import n_step, sequence_priorities
 from marl.learning.text import TextLearner
-
-
-@dataclass(frozen=True)
-class Part:
-    """What a lane found out about its part of a batch.
-
-    Attributes:
-        gradients: of the loss, by the tables and then by the parameters; None where it has none.
-        priorities: float32 [U], new ones of the units.
-        told: metrics: by name, the sum over the part, and the number of things that it is over.
-    """
-
-    gradients: tuple[Tensor | None, ...]
-    priorities: NDArray[np.float32]
-    told: Told
 
 
 class Learner:
@@ -69,15 +51,13 @@ class Learner:
         imitation: ImitationConfig | None = None,
     ) -> None:
         self.agent, self.replay, self.weights = agent, replay, weights
-        self.config, self.eta, self.imitation = config, eta, imitation
-        self.mixing = MIXINGS[config.mixing]
+        self.config, self.imitation = config, imitation
         self.updates = 0
         if agent.phrasebook.closed:
             agent.spread_out()
         self.target = copy.deepcopy(agent)
-        self.average = copy.deepcopy(agent)
-        for frozen in (self.target, self.average):
-            frozen.requires_grad_(False)
+        self.target.requires_grad_(False)
+        self.average = RunningMean(agent, config.average)
         agent.train()
         paragraphs = agent.config.encoder == "paragraph"
         self.text = TextLearner(
@@ -91,6 +71,7 @@ class Learner:
         self.network = list(agent.network.parameters())
         # What a lane differentiates: the paragraph encoder reads observations there as well.
         self.learned = [*self.network, *(self.text.parameters if paragraphs else [])]
+        self.objective = Objective(agent, self.target, self.learned, config, eta, imitation)
         self.lanes = Lanes(config.lanes)
         self.optimiser = make_optimiser(self.network, config.learning_rate, config.adam_eps)
         self.publish()
@@ -111,20 +92,14 @@ class Learner:
         with self.agent.autocast():
             tables = self.agent.tables(self.text.leaf)
         target_tables = self.target.current()
-        edges = self.mixing.edges(episodes)
-        steps = np.add.reduceat(episodes.lengths, edges[:-1])
-        scale = 1 / episodes.steps
+        edges = self.objective.mixing.edges(episodes)
+        lengths = np.add.reduceat(episodes.lengths, edges[:-1])
+        common = (episodes.steps, self.updates, tables, target_tables)
         parts = [
-            (
-                episodes.part(edges[first], edges[last]),
-                sample.weights[first:last],
-                scale,
-                tables,
-                target_tables,
-            )
-            for first, last in ranges(steps, self.config.lanes)
+            (episodes.part(edges[first], edges[last]), sample.weights[first:last], *common)
+            for first, last in ranges(lengths, self.config.lanes)
         ]
-        work = self.lanes.start(self._learn_part, parts)
+        work = self.lanes.start(self.objective.part, parts)
         elsewhere = self.lanes.start_one(meanwhile) if meanwhile else None
         done = work()
         norm = self._step(tables, done)
@@ -148,9 +123,7 @@ class Learner:
         """Makes the current weights the latest version, and moves the running mean."""
         tensors = {k: v.detach().clone() for k, v in self.agent.state_dict().items()}
         self.weights.publish(self.updates, tensors)
-        keep = min(self.config.average, self.updates / (self.updates + 100.0))
-        for mean, new in zip(self.average.parameters(), self.agent.parameters(), strict=True):
-            mean.lerp_(new.detach(), 1 - keep)
+        self.average.move(self.agent, self.updates)
 
     def start_from(self, tensors: Mapping[str, Any]) -> None:
         """Takes on somebody's weights before the first update.
@@ -158,15 +131,14 @@ class Learner:
         Args:
             tensors: by the names of the agent's ``state_dict()``; they are copied.
         """
-        for agent in (self.agent, self.target, self.average):
+        for agent in (self.agent, self.target, self.average.agent):
             agent.load(0, tensors)
         self.text.embed()
         self.publish()
 
     def averaged(self) -> R3D2Agent:
         """The agent with the running mean of the weights, which plays better than the newest."""
-        self.average.calibrate()
-        return self.average
+        return self.average.calibrated()
 
     def state(self) -> dict[str, Any]:
         """Weights, target, running mean, optimisers, phrases of an open book, and counters."""
@@ -185,63 +157,13 @@ class Learner:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continues from a ``state()``, bit for bit."""
         self.updates = state["updates"]
-        for name in ("agent", "target", "average"):
-            agent = getattr(self, name)
+        agents = {"agent": self.agent, "target": self.target, "average": self.average.agent}
+        for name, agent in agents.items():
             agent.load_phrases(state.get("phrases", {}))
             agent.load(self.updates, state[name])
         load_optimiser_state(self.optimiser, state["optimiser"])
         self.text.load_state(state)
         self.weights.publish(state["version"], state["published"])
-
-    def _learn_part(
-        self,
-        episodes: Episodes,
-        weights: NDArray[np.float32],
-        scale: float,
-        tables: Tables,
-        target_tables: Tables,
-    ) -> Part:
-        """Gradients of a part of a batch. Changes nothing, so that lanes can run side by side.
-
-        Args:
-            episodes: the sequences of U units (see ``marl.learning.mixing``).
-            weights: float32 [U], their importance.
-            scale: one over the number of steps in the whole batch.
-            tables: of the agent.
-            target_tables: of the target network.
-        """
-        config = self.config
-        mixed = self.mixing(episodes)
-        returns = n_step(
-            mixed.lengths,
-            mixed.terminal,
-            mixed.rewards,
-            mixed.elapsed,
-            mixed.fresh,
-            n=config.n_step,
-            gamma=config.gamma,
-            burn_in=config.burn_in,
-        )
-        batch = Batch(episodes, self.agent)
-        of_steps = np.repeat(weights, mixed.steps)
-        leaves = tables.leaves()
-        with self.agent.autocast():
-            with torch.no_grad():
-                target_q, _ = forward(self.target, target_tables, batch)
-            q, state = forward(self.agent, leaves, batch)
-            loss, errors, told = td_loss(q, target_q, batch, mixed, returns, weights, config.huber)
-            if self.imitation:
-                term, of_term = imitation_loss(
-                    q, batch.taught, of_steps, self.imitation, self.updates
-                )
-                loss, told = loss + term, told | of_term
-            if self.agent.config.own_hand:
-                answers = self.agent.network.answers(state, leaves)[: batch.steps]
-                term, of_term = own_hand_loss(answers, batch.labels, of_steps)
-                loss, told = loss + config.aux_weight * term, told | of_term
-        gradients = torch.autograd.grad(loss * scale, [*leaves, *self.learned], allow_unused=True)
-        priorities = sequence_priorities(mixed.lengths, errors, returns.learned, self.eta)
-        return Part(gradients, priorities, told)
 
     def _step(self, tables: Tables, parts: Sequence[Part]) -> float:
         """Adds the parts' gradients up, in their order, and takes the optimiser's step.
@@ -275,7 +197,7 @@ class Learner:
 
     def _meet(self, episodes: Episodes) -> None:
         """Makes room for phrases that no network has a row for yet (in games with an open book)."""
-        others = (self.target, self.average)
+        others = (self.target, self.average.agent)
         new = self.agent.meet(episodes.facts, episodes.choices)
         for other in others if new else ():
             other.meet(episodes.facts, episodes.choices)

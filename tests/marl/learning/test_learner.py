@@ -696,7 +696,7 @@ def test_the_running_mean_is_one() -> None:
         if update % 2 == 0:
             keep = min(0.015, update / (update + 100))
             mean = keep * mean + (1 - keep) * learner.agent.state_dict()[name]
-        torch.testing.assert_close(learner.average.state_dict()[name], mean)
+        torch.testing.assert_close(learner.average.agent.state_dict()[name], mean)
 
 
 @pytest.mark.parametrize("encoder", ["phrases", "vector", "paragraph"])
@@ -761,4 +761,4 @@ def test_phrases_that_turn_up_while_learning_are_learned() -> None:
     script.turn = 1
     expected, _ = by_hand(learner, batch, np.ones(6, np.float32))
     assert learner.update()["loss"] == pytest.approx(expected, rel=1e-3)
-    assert np.isfinite(q_values(learner.average, batch)[0]).all()
+    assert np.isfinite(q_values(learner.average.agent, batch)[0]).all()

@@ -1,0 +1,112 @@
+"""The objective: what is made small, and its gradients over a part of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.r3d2.agent import R3D2Agent
+from agents.r3d2.network import Tables
+from marl.episodes import Episodes
+from marl.learning.batch import Batch
+from marl.learning.config import LearnerConfig
+from marl.learning.imitation import ImitationConfig, imitation_loss
+from marl.learning.losses import Told, forward, own_hand_loss, td_loss
+from marl.learning.mixing import MIXINGS
+from marl.learning.returns import n_step, sequence_priorities
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a lane found out about its part of a batch.
+
+    Attributes:
+        gradients: of the loss, by the tables and then by the parameters; None where it has none.
+        priorities: float32 [U], new ones of the units.
+        told: metrics: by name, the sum over the part, and the number of things that it is over.
+    """
+
+    gradients: tuple[Tensor | None, ...]
+    priorities: NDArray[np.float32]
+    told: Told
+
+
+class Objective:
+    """The TD loss, and beside it that of imitation and of guessing the own hand, where asked for.
+
+    Args:
+        agent: what learns.
+        target: the network that says what comes after.
+        learned: parameters to differentiate by, beside the agent's tables.
+        config: how it learns.
+        eta: weight of the largest error in a sequence's priority.
+        imitation: how the choices of a teacher are imitated; None where there is no teacher.
+    """
+
+    def __init__(
+        self,
+        agent: R3D2Agent,
+        target: R3D2Agent,
+        learned: Sequence[Tensor],
+        config: LearnerConfig,
+        eta: float,
+        imitation: ImitationConfig | None,
+    ) -> None:
+        self.agent, self.target, self.learned = agent, target, learned
+        self.config, self.eta, self.imitation = config, eta, imitation
+        self.mixing = MIXINGS[config.mixing]
+
+    def part(
+        self,
+        episodes: Episodes,
+        weights: NDArray[np.float32],
+        steps: int,
+        updates: int,
+        tables: Tables,
+        target_tables: Tables,
+    ) -> Part:
+        """Gradients of a part of a batch. Changes nothing, so that lanes can run side by side.
+
+        Args:
+            episodes: the sequences of U units (see ``marl.learning.mixing``).
+            weights: float32 [U], their importance.
+            steps: in the whole batch; the loss is a mean over them.
+            updates: made so far.
+            tables: of the agent.
+            target_tables: of the target network.
+        """
+        config = self.config
+        mixed = self.mixing(episodes)
+        returns = n_step(
+            mixed.lengths,
+            mixed.terminal,
+            mixed.rewards,
+            mixed.elapsed,
+            mixed.fresh,
+            n=config.n_step,
+            gamma=config.gamma,
+            burn_in=config.burn_in,
+        )
+        batch = Batch(episodes, self.agent)
+        of_steps = np.repeat(weights, mixed.steps)
+        leaves = tables.leaves()
+        with self.agent.autocast():
+            with torch.no_grad():
+                target_q, _ = forward(self.target, target_tables, batch)
+            q, state = forward(self.agent, leaves, batch)
+            loss, errors, told = td_loss(q, target_q, batch, mixed, returns, weights, config.huber)
+            if self.imitation:
+                term, of_term = imitation_loss(q, batch.taught, of_steps, self.imitation, updates)
+                loss, told = loss + term, told | of_term
+            if self.agent.config.own_hand:
+                answers = self.agent.network.answers(state, leaves)[: batch.steps]
+                term, of_term = own_hand_loss(answers, batch.labels, of_steps)
+                loss, told = loss + config.aux_weight * term, told | of_term
+        gradients = torch.autograd.grad(loss / steps, [*leaves, *self.learned], allow_unused=True)
+        priorities = sequence_priorities(mixed.lengths, errors, returns.learned, self.eta)
+        return Part(gradients, priorities, told)
