@@ -24,7 +24,7 @@ def test_who_plays_through_a_pool_needs_a_few_lines(tmp_path, monkeypatch, capsy
     lines = [line for line in program.splitlines() if line]
     assert sum(not line.startswith(("import", "from")) for line in lines) <= 5
     monkeypatch.chdir(tmp_path)
-    serving = Serving(Path("runs/pool"), "hanabi-2p")
+    serving = Serving(tmp_path / "runs" / "pool", "hanabi-2p")
     try:
         exec(program, {})
     finally:

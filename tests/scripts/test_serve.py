@@ -52,7 +52,7 @@ class Serving:
         self.run_dir = run_dir
         # Somebody has packages of their own that are called like ours, where the command is given.
         for package in ("agents", "games"):
-            (run_dir.parent / package).mkdir(exist_ok=True)
+            (run_dir.parent / package).mkdir(parents=True, exist_ok=True)
             (run_dir.parent / package / "__init__.py").write_text("raise SystemExit('a decoy')")
         self.process = subprocess.Popen(
             [TROUPE, "serve", *map(str, args), "--run-dir", str(run_dir)],

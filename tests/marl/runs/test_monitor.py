@@ -145,6 +145,8 @@ def test_a_resumed_run_drops_what_was_written_after_its_checkpoint(
             monitor.log(step, {"learn/loss": float(step)})
     with (tmp_path / METRICS_FILE).open("a") as file:
         file.write('{"step": 5, "learn/lo')  # the process was killed here
+    # TensorBoard reads files in the order of their names: within a second, a tenth before a ninth.
+    time.sleep(1 - time.time() % 1)
     clock.now += 1000
     with Monitor(tmp_path, resume_step=2, console=paper()) as monitor:
         clock.now += 5
