@@ -13,15 +13,14 @@ is red 2". A card's *identity* is ``5 * colour + rank``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import product
-from math import prod
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from games.blocks import Block, lay_out, sentences
 from games.hanabi.rules import (
     COLOURS,
     MAX_CARDS,
@@ -38,32 +37,6 @@ IDENTITIES = MAX_COLOURS * MAX_RANKS
 PARTNERS = MAX_PLAYERS - 1
 FITTED, MISFIRED, DISCARDED = range(3)
 """What became of a card that left a hand."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """A grid of sentences.
-
-    Attributes:
-        name: how code refers to the block.
-        shape: the size of each axis.
-        base: id of the first sentence.
-        say: the sentence at given indices.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    base: int
-    say: Callable[..., str]
-
-    @property
-    def size(self) -> int:
-        """Number of sentences."""
-        return prod(self.shape)
-
-    def at(self, *index: int) -> int:
-        """The id of the sentence at ``index``."""
-        return self.base + int(np.ravel_multi_index(index, self.shape))
 
 
 _RANKS = ("one", "two", "three", "four", "five")
@@ -232,17 +205,8 @@ _SPECIFICATION: tuple[tuple[str, tuple[int, ...], Callable[..., str]], ...] = (
 )
 
 
-def _lay_out() -> Iterator[Block]:
-    base = 0
-    for name, shape, say in _SPECIFICATION:
-        yield Block(name, shape, base, say)
-        base += prod(shape)
-
-
-BLOCKS: Final = {block.name: block for block in _lay_out()}
-PHRASEBOOK: Final = Phrasebook(
-    block.say(*index) for block in BLOCKS.values() for index in product(*map(range, block.shape))
-)
+BLOCKS: Final = lay_out(_SPECIFICATION)
+PHRASEBOOK: Final = Phrasebook(sentences(BLOCKS))
 FIRST_CHOICE: Final = BLOCKS["DISCARD"].base
 """Ids before this one are facts."""
 
