@@ -72,6 +72,9 @@ class GameInfo:
 
 GAMES: dict[str, GameInfo] = {
     "hanabi": GameInfo("games.hanabi", (2, 3, 4, 5), 2),
+    "simple-reference": GameInfo("games.mpe", (2,), 2),
+    "simple-speaker-listener": GameInfo("games.mpe", (2,), 2),
+    "simple-spread": GameInfo("games.mpe", (2, 3, 4, 5, 6), 3),
     "tracking": GameInfo("games.tracking", (1,), 1),
 }
 """Every game that can be named."""
