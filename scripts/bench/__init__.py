@@ -50,6 +50,7 @@ _VERSIONED = (
     "open-spiel",
     "Shimmy",
     "jaxmarl",
+    "mpe2",
     "cpprb",
     "transformers",
 )

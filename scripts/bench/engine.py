@@ -1,13 +1,14 @@
-"""The Hanabi engine: legal random moves per second on one core, beside the engines there are.
+"""The engines of all games: random steps per second on one core, beside the engines there are.
 
-Ours includes what an agent needs at every move: the facts and the legal choices, as ids. Random
-moves are drawn outside the engine, by NumPy. The peers play one game at a time (JaxMARL: as many
-at once as ours) and say in their row what they produce. All are measured in the same run, one
-after another, on one and the same core.
+A step is a move of a game of turns, or one of everybody where all move at once. Ours includes what
+agents need at every step: facts and legal choices, as ids. Choices are drawn outside the engine, by
+NumPy. The peers play one game at a time (JaxMARL: as many at once as ours) and say in their row
+what they produce. All are measured in the same run, one after another, on one and the same core.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import random
@@ -26,18 +27,18 @@ NUM_GAMES = 1024
 """Games in a batch: rows of about 1 MB, which stay in a core's own cache."""
 
 CHUNK = 64
-"""Moves a peer makes in one call, so that the clock is not what is measured."""
+"""Steps a peer makes in one call, so that the clock is not what is measured."""
 
 Play = Callable[[], object]
 
 
-def ours(players: int) -> Play:
-    """One call makes NUM_GAMES moves."""
-    batch = games.batched("hanabi", players=players, num_games=NUM_GAMES, seed=0)
+def ours(setting: str) -> Play:
+    """One call makes NUM_GAMES steps."""
+    batch = games.batched(setting, NUM_GAMES, seed=0)
     rng = np.random.default_rng(0)
 
     def play() -> None:
-        moves = rng.random(NUM_GAMES, np.float32) * batch.choice_counts
+        moves = rng.random(len(batch.due_game), np.float32) * batch.choice_counts
         batch.step(moves.astype(np.int64))
 
     return play
@@ -130,25 +131,45 @@ def aec(env: AECEnv) -> Play:
     return play
 
 
-def jaxmarl(players: int) -> Play:
-    """JaxMARL's Hanabi, compiled and batched: one call makes NUM_GAMES moves."""
+def mpe2(name: str) -> Play:
+    """A particle game of mpe2, as a parallel environment: vectors for all."""
+    env = importlib.import_module(f"mpe2.{name}").parallel_env()
+    rng = random.Random(0)
+    env.reset(seed=0)
+    choices = {agent: env.action_space(agent).n for agent in env.possible_agents}
+
+    def play() -> None:
+        for _ in range(CHUNK):
+            env.step({agent: rng.randrange(n) for agent, n in choices.items()})
+            if not env.agents:
+                env.reset()
+
+    return play
+
+
+def jaxmarl(name: str, **options: int) -> Play:
+    """A game of JaxMARL's, compiled and batched: one call makes NUM_GAMES steps."""
     import jax
     import jax.numpy as jnp
     import jaxmarl as library
 
-    env = library.make("hanabi", num_agents=players)
+    env = library.make(name, **options)
     reset = jax.jit(jax.vmap(env.reset))
+
+    def choose(key: jax.Array, state: object) -> dict[str, jax.Array]:
+        keys = {agent: jax.random.fold_in(key, seat) for seat, agent in enumerate(env.agents)}
+        if not hasattr(env, "get_legal_moves"):
+            return {agent: env.action_space(agent).sample(keys[agent]) for agent in env.agents}
+        legal = env.get_legal_moves(state)
+        return {
+            agent: jax.random.categorical(keys[agent], jnp.where(legal[agent], 0.0, -jnp.inf))
+            for agent in env.agents
+        }
 
     def move(key: jax.Array, state: object) -> tuple[jax.Array, object]:
         draw, step = jax.random.split(key)
-        legal = env.get_legal_moves(state)
-        actions = {
-            agent: jax.random.categorical(
-                jax.random.fold_in(draw, seat), jnp.where(legal[agent], 0.0, -jnp.inf)
-            )
-            for seat, agent in enumerate(env.agents)
-        }
-        observation, state, *_ = env.step(step, state, actions)  # restarts finished games
+        # Restarts finished games.
+        observation, state, *_ = env.step(step, state, choose(draw, state))
         return observation, state
 
     advance = jax.jit(jax.vmap(move))
@@ -179,58 +200,101 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: ``make()`` gives a call that makes ``steps`` steps."""
+
+    make: Callable[[], Play]
+    steps: int
+
+    def rate(self, seconds: float) -> float:
+        """Steps per second."""
+        return rate(self.make(), seconds) * self.steps
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Somebody else's engine: the module it needs, and what a step of it gives."""
+
+    name: str
+    module: str
+    gives: str
+    subject: Subject
+
+
+def _hanabi(players: int) -> tuple[Peer, ...]:
+    learning_environment = "hanabi_learning_environment"
+    return (
+        Peer(
+            "rl_env",
+            learning_environment,
+            "observations",
+            Subject(lambda: rl_env(players), CHUNK),
+        ),
+        Peer(
+            "pyhanabi",
+            learning_environment,
+            "no facts",
+            Subject(lambda: pyhanabi(players), CHUNK),
+        ),
+        Peer(
+            "OpenSpiel", "pyspiel", "no facts", Subject(lambda: open_spiel(players, False), CHUNK)
+        ),
+        Peer("OpenSpiel", "pyspiel", "text", Subject(lambda: open_spiel(players, True), CHUNK)),
+        _jaxmarl("hanabi", num_agents=players),
+    )
+
+
+def _particles(name: str) -> tuple[Peer, ...]:
+    return (
+        Peer("mpe2", "mpe2", "vectors", Subject(lambda: mpe2(name), CHUNK)),
+        _jaxmarl(f"MPE_{name}"),
+    )
+
+
+def _jaxmarl(name: str, **options: int) -> Peer:
+    subject = Subject(lambda: jaxmarl(name, **options), NUM_GAMES)
+    return Peer("JaxMARL", "jaxmarl", "vectors, compiled", subject)
+
+
+def peers() -> dict[str, tuple[Peer, ...]]:
+    """Settings of every game, each with the peers that play it."""
+    known = {
+        "hanabi:2": _hanabi(2),
+        "hanabi:5": _hanabi(5),
+        "simple-reference": _particles("simple_reference_v3"),
+        "simple-speaker-listener": _particles("simple_speaker_listener_v4"),
+        "simple-spread": _particles("simple_spread_v3"),
+    }
+    alone = games.GAMES.keys() - {name.partition(":")[0] for name in known}
+    return known | dict.fromkeys(sorted(alone), ())
+
+
 def run(seconds: float) -> Iterator[Row]:
-    """Measures ours and every peer that is installed, at two and at five players."""
+    """Measures ours and every peer that is installed: each game, and PettingZoo's Hanabi."""
+    known = peers()
+    share = seconds / (len(known) + sum(map(len, known.values())) + 4)
     with one_core(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the peers' own deprecations
-        share = seconds / 16
-        for players in (2, 5):
-            yield from _batched(players, share)
+        for setting, others in known.items():
+            yield from _batched(setting, others, share)
         for players in (2, 5):
             yield from _environments(players, share)
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What is measured: ``make()`` gives a call that makes ``moves`` moves."""
-
-    make: Callable[[], Play]
-    moves: int
-
-    def rate(self, seconds: float) -> float:
-        """Moves per second."""
-        return rate(self.make(), seconds) * self.moves
-
-
-def _batched(players: int, seconds: float) -> Iterator[Row]:
-    what, unit = f"legal random play, {players} players", "moves/s"
-    mine = Subject(lambda: ours(players), NUM_GAMES)
+def _batched(setting: str, others: tuple[Peer, ...], seconds: float) -> Iterator[Row]:
+    what = f"{setting}, random play"
+    mine = Subject(lambda: ours(setting), NUM_GAMES)
     value = mine.rate(seconds)
-    yield Row(f"{what}, facts and choices, {NUM_GAMES} games at once", value, unit)
-    for name, module, gives, theirs in (
-        (
-            "rl_env",
-            "hanabi_learning_environment",
-            "observations",
-            Subject(lambda: rl_env(players), CHUNK),
-        ),
-        (
-            "pyhanabi",
-            "hanabi_learning_environment",
-            "no facts",
-            Subject(lambda: pyhanabi(players), CHUNK),
-        ),
-        ("OpenSpiel", "pyspiel", "no facts", Subject(lambda: open_spiel(players, False), CHUNK)),
-        ("OpenSpiel", "pyspiel", "text", Subject(lambda: open_spiel(players, True), CHUNK)),
-        ("JaxMARL", "jaxmarl", "vectors, compiled", Subject(lambda: jaxmarl(players), NUM_GAMES)),
-    ):
-        yield _compare(f"{what}, {gives}", unit, mine, name, module, theirs, seconds)
+    yield Row(f"{what}, facts and choices, {NUM_GAMES} games at once", value, "steps/s")
+    for peer in others:
+        yield _compare(f"{what}, {peer.gives}", mine, peer, seconds)
 
 
 def _environments(players: int, seconds: float) -> Iterator[Row]:
-    what, unit = f"PettingZoo, {players} players", "turns/s"
+    what = f"PettingZoo, hanabi:{players}"
     mine = Subject(lambda: aec(games.make("hanabi", players=players)), CHUNK)
-    yield Row(f"{what}, facts, mask and text", mine.rate(seconds), unit)
+    yield Row(f"{what}, facts, mask and text", mine.rate(seconds), "steps/s")
 
     def theirs() -> Play:
         import pettingzoo
@@ -238,24 +302,16 @@ def _environments(players: int, seconds: float) -> Iterator[Row]:
         hand = 5 if players < 4 else 4
         return aec(pettingzoo.make("aec", "classic/hanabi-v5", players=players, hand_size=hand))
 
-    yield _compare(
-        f"{what}, vector and mask",
-        unit,
-        mine,
-        "hanabi_v5",
-        "shimmy",
-        Subject(theirs, CHUNK),
-        seconds,
-    )
+    peer = Peer("hanabi_v5", "shimmy", "vector and mask", Subject(theirs, CHUNK))
+    yield _compare(f"{what}, {peer.gives}", mine, peer, seconds)
 
 
-def _compare(
-    what: str, unit: str, mine: Subject, name: str, module: str, theirs: Subject, seconds: float
-) -> Row:
+def _compare(what: str, mine: Subject, peer: Peer, seconds: float) -> Row:
     """A peer's row. Ours is measured again right before and after it: machines have moods."""
-    if importlib.util.find_spec(module) is None:
-        return Row(what, None, "not installed", against=name)
+    if importlib.util.find_spec(peer.module) is None:
+        return Row(what, None, "not installed", against=peer.name)
     before = mine.rate(seconds / 4)
-    value = theirs.rate(seconds / 2)
+    value = peer.subject.rate(seconds / 2)
     after = mine.rate(seconds / 4)
-    return Row(what, value, unit, against=name, ratio=(before + after) / 2 / value)
+    ratio = (before + after) / 2 / value
+    return Row(what, value, "steps/s", against=peer.name, ratio=ratio)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import games
 from scripts import bench
+from scripts.bench import engine
 from scripts.cli import main
 
 FAKE = '''"""Counts sheep, beside a shepherd.
@@ -91,3 +93,14 @@ def test_rate_counts_calls_per_second(work: float, monkeypatch: pytest.MonkeyPat
     assert bench.rate(call, seconds=2.0) == pytest.approx(1 / work)
     # It stops in time: within a few per cent, or one call, of what was asked for.
     assert calls[0] * work <= max(2.0 * 1.05, 2 * work + 1e-9)
+
+
+def test_the_engines_of_all_games_are_measured() -> None:
+    peers = engine.peers()
+    assert {name.partition(":")[0] for name in peers} == set(games.GAMES)
+    played = {name: [peer.name for peer in others] for name, others in peers.items()}
+    for name in ("simple-reference", "simple-speaker-listener", "simple-spread"):
+        assert played[name] == ["mpe2", "JaxMARL"]
+        engine.ours(name)()
+        pytest.importorskip("mpe2")
+        peers[name][0].subject.make()()
