@@ -34,6 +34,7 @@ Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
 
 _ENDPOINTS = "endpoints"  # Folder of a run directory, with a file for each role.
+_ROLE = 24  # Letters that the name of a role may have in the path of a socket file.
 
 COPIED = 64 * 1024
 """Bytes up to which it is cheaper to copy a frame than to keep track of it."""
@@ -220,7 +221,10 @@ def withdraw(run_dir: Path) -> None:
 
 def _ipc_path(run_dir: Path) -> Path:
     digest = hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"troupe-{os.getuid()}-{digest}"
+    folder = Path(tempfile.gettempdir()) / f"troupe-{os.getuid()}-{digest}"
+    if len(os.fsencode(folder)) + _ROLE <= zmq.IPC_PATH_MAX_LEN:
+        return folder
+    return Path("/tmp") / folder.name  # Batch systems like their own to lie deep.
 
 
 def _endpoint_file(run_dir: Path, role: str) -> Path:

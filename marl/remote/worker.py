@@ -12,6 +12,7 @@ from marl.learning.lanes import prepare_process
 from marl.remote.policy import serve_policy, wait_for, warm_up
 from marl.runs.config import PHRASES_FILE, load_config
 from marl.runs.roster import admit
+from transport.sockets import find_endpoint
 from transport.weights import Subscriber
 
 
@@ -30,16 +31,10 @@ def answer(run_dir: Path, number: int, stop: Callable[[], bool]) -> None:
     agent = R3D2Agent(config.agent, book, config.seed)
     for game in playing:
         admit(agent, game)
-    endpoint = wait_for(run_dir, "weights", stop)
-    if endpoint is None:
+    weights = _follow(run_dir, stop, agent)
+    if weights is None:
         return
-    with contextlib.closing(Subscriber(endpoint)) as weights:
-        while not stop():
-            with contextlib.suppress(TimeoutError):  # The learner has to get ready, too.
-                agent.load(*weights.latest(timeout=0.5))
-                break
-        else:
-            return
+    with contextlib.closing(weights):
         warm_up(agent, playing[-1])
         serve_policy(
             agent,
@@ -51,3 +46,19 @@ def answer(run_dir: Path, number: int, stop: Callable[[], bool]) -> None:
             weights=weights,
             load=agent.load,
         )
+
+
+def _follow(run_dir: Path, stop: Callable[[], bool], agent: R3D2Agent) -> Subscriber | None:
+    """Where newer weights come from, once the agent has its first; None if it is to stop before.
+
+    The learner has to get ready, too. Where nothing is heard, it may be found elsewhere by now.
+    """
+    while (endpoint := wait_for(run_dir, "weights", stop)) is not None:
+        weights = Subscriber(endpoint)
+        with contextlib.suppress(ValueError):
+            while not stop() and find_endpoint(run_dir, "weights", 0.0) == endpoint:
+                with contextlib.suppress(TimeoutError):
+                    agent.load(*weights.latest(timeout=0.5))
+                    return weights
+        weights.close()
+    return None

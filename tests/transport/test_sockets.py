@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import socket as plain
+import tempfile
 import time
 
 import numpy as np
@@ -96,6 +97,17 @@ def test_socket_files_lie_in_a_private_folder_that_goes_with_the_run(context, tm
     assert endpoint == f"ipc://{folder}/pool"
     sockets.withdraw(tmp_path / ("deep" * 40))
     assert not folder.exists()
+
+
+def test_a_folder_for_temporary_files_may_lie_deep(context, tmp_path, monkeypatch):
+    deep = tmp_path / ("deep" * 20)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    socket = sockets.new_socket(context, zmq.ROUTER)
+    endpoint = sockets.bind(socket, "ipc", run_dir=tmp_path, role="pool-workers")
+    assert endpoint.startswith("ipc:///tmp/troupe-")
+    sockets.withdraw(tmp_path)
+    assert not list(deep.iterdir())
 
 
 def test_a_folder_that_others_may_enter_is_not_trusted(tmp_path):

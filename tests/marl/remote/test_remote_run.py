@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 
@@ -21,6 +23,7 @@ from marl.learning.config import LearnerConfig
 from marl.remote.driver import progress, train_distributed
 from marl.remote.learner import LearnerRun, learn, missing
 from marl.remote.replay import Ledger
+from marl.remote.worker import _follow
 from marl.replay.prioritised import ReplayConfig
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import ActorConfig, TrainConfig, load_config, to_dict
@@ -28,16 +31,16 @@ from marl.runs.monitor import METRICS_FILE
 from marl.runs.roster import load
 from marl.runs.serial import restore, train, write_config
 from marl.runs.state import unflatten
-from tests.transport.parts import pool
+from tests.transport.parts import Thread, pool
 from tests.transport.test_launch import alive, until
 from transport import sockets
 from transport.child import FatalError
 from transport.claim import life_in
 from transport.launch import PROCESSES
+from transport.weights import Publisher
 
 CONFIG = TrainConfig(
-    players="2-3",
-    variant="small",
+    games=("hanabi:2-3@small",),
     warm_up=20,
     samples_per_insert=2.0,
     evaluate_interval=40,
@@ -84,7 +87,7 @@ def test_a_run_in_several_processes_is_a_run(tmp_path, monkeypatch, capsys):
     assert load_config(run_dir) == CONFIG
     assert load(str(run_dir)).updates == 60
     entries = metrics(run_dir)
-    assert any("evaluate/3p/score" in entry for entry in entries)
+    assert any("evaluate/hanabi-3-small/score" in entry for entry in entries)
     last = entries[-1]
     assert last["step"] == 60
     assert last["ledger/lost"] == last["ledger/balance"] == last["ledger/rolled_back"] == 0
@@ -112,7 +115,7 @@ def test_a_run_in_several_processes_is_a_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr(tempfile, "tempdir", None)
     again = train_distributed(CONFIG, run_dir, workers=1, updates=120, resume=True)
-    assert not list((tmp_path / "tmp").glob("troupe-*"))
+    assert not sockets._ipc_path(run_dir).exists()
     assert again.updates == 120  # More than it could do without new sequences.
     assert again.env_steps > trained.env_steps
     assert [entry["step"] for entry in metrics(run_dir)] == sorted(
@@ -148,6 +151,34 @@ def test_a_learner_that_hears_of_no_game_says_who_is_missing(tmp_path, monkeypat
     with pool(tmp_path, workers=1) as (broker, _):
         until(lambda: broker.part.stats()["workers"])
         assert "but no actor has finished a game" in missing(tmp_path)
+
+
+def test_a_worker_looks_again_for_weights_where_it_hears_nothing(tmp_path):
+    (tmp_path / "endpoints").mkdir()
+    stale = {"endpoint": f"ipc://{tmp_path}/nobody", "life": life_in(tmp_path)}
+    (tmp_path / "endpoints" / "weights.json").write_text(json.dumps(stale))
+    loaded = []
+    agent = SimpleNamespace(load=lambda version, tensors: loaded.append(version))
+
+    class Following:
+        def __init__(self):
+            self.weights = None
+
+        def run(self, stop):
+            self.weights = _follow(tmp_path, stop, agent)
+
+        def close(self):
+            if self.weights is not None:
+                self.weights.close()
+
+    thread = Thread(Following)
+    time.sleep(0.7)
+    assert not loaded
+    publisher = Publisher(tmp_path)
+    publisher.publish(7, {"x": np.zeros(2)})
+    until(lambda: loaded == [7], 20)
+    thread.stop()
+    publisher.close()
 
 
 def test_a_full_disk_ends_a_learner_once_and_for_all(tmp_path, monkeypatch):
@@ -195,7 +226,7 @@ def test_a_run_in_one_process_can_go_on_in_several(tmp_path):
         ({"actors": 0}, "actors must be at least 1, got 0"),
         ({"updates": None}, "training needs a budget"),
         ({"resume": True}, "holds no run"),
-        ({"config": replace(CONFIG, variant="huge")}, "there are full, plain"),
+        ({"config": replace(CONFIG, games=("hanabi:2@huge",))}, "there are full, plain"),
         ({"config": replace(CONFIG, imitate="bot:smart")}, "is imitated in one process"),
         ({"config": replace(CONFIG, start="nobody")}, "there is no agent 'nobody'"),
     ],
