@@ -184,14 +184,11 @@ class _Pulse:
 
     def news(self) -> list[str]:
         """What has changed; asks what is to be asked, and does not wait."""
-        from transport.client import RemoteError
-
         now, before = time.monotonic(), self.healthy
-        try:
-            if self._client.arrived():
-                self._answered = now
-        except RemoteError as error:
-            return [f"an inference failed: {error}"]
+        for reply in self._client.arrived():
+            if reply.error or reply.dropped:
+                return [f"an inference failed: {reply.error or reply.dropped}"]
+            self._answered = now
         if now >= self._ask_at and not self._client.open_calls():
             self._ask_at = now + self._within / 3
             self._client.submit(self._question)

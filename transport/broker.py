@@ -32,7 +32,8 @@ from pathlib import Path
 import zmq
 
 from transport import sockets, wire
-from transport.keys import Doorkeeper, ServerKeys, load_server_keys
+from transport.keys import ServerKeys, load_server_keys
+from transport.listeners import Listener, Listeners
 from transport.metrics import Exporter
 from transport.pool import Outcome, Pool, PoolConfig
 from transport.schedules import Request, Schedule, make_schedule
@@ -41,6 +42,7 @@ from transport.wire import Buffer, Header, Kind, WireError
 
 _BURST = 64  # Messages read from one socket before the other has its turn.
 _SWEEP = 10.0  # Seconds between looks for clients that have gone without a word.
+_STALL = 1.5  # Seconds between two looks at the pool, more than we ever wait: we were stopped.
 
 
 @dataclass(frozen=True)
@@ -86,38 +88,25 @@ class Broker:
         self._description: list[Buffer] | None = None
         self._started = time.monotonic()
         self.figures: dict[str, float] = {}  # ``stats()`` of a moment ago, for other threads
-        self._context = zmq.Context()
-        self._door = None if keys is None else Doorkeeper(self._context, keys)
-        self._front = sockets.new_socket(self._context, zmq.ROUTER, bounds=config.bounds)
-        self._back = sockets.new_socket(self._context, zmq.ROUTER, bounds=config.bounds)
-        try:
-            self.endpoint = sockets.bind(
-                self._front, config.address, run_dir=config.run_dir, role=config.name, keys=keys
-            )
-            self.workers_endpoint = sockets.bind(
-                self._back,
-                config.workers_address,
-                run_dir=config.run_dir,
-                role=f"{config.name}-workers",
-                keys=keys,
-            )
-        except ValueError:
-            self.close()
-            raise
+        self._listeners = Listeners(config.run_dir, keys)
+        listen, workers = self._listeners.listen, f"{config.name}-workers"
+        self._front = listen(zmq.ROUTER, config.name, config.address, config.bounds)
+        self._back = listen(zmq.ROUTER, workers, config.workers_address, config.bounds)
+        self.endpoint, self.workers_endpoint = self._front.endpoint, self._back.endpoint
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Works until ``stop()``, which is asked several times a second, says so."""
         poller = zmq.Poller()
-        poller.register(self._back, zmq.POLLIN)
-        beat = sweep = time.monotonic()
+        poller.register(self._back.socket, zmq.POLLIN)
+        now = beat = sweep = time.monotonic()
         reading = False
         while not stop():
-            now = time.monotonic()
+            last, now = now, time.monotonic()
             # A full pool stops reading: the queues fill up to their bounds, then clients wait.
-            room = self.pool.ledger.open_requests() < self._config.pool.max_open
+            room = self.pool.has_room()
             if room != reading:
                 reading = room
-                poller.modify(self._front, zmq.POLLIN if room else 0)
+                poller.modify(self._front.socket, zmq.POLLIN if room else 0)
             wait = min(self.pool.wakeup(now), beat) - now
             # Rounded down: the last fraction of a millisecond is waited for awake.
             poller.poll(max(0, math.floor(min(wait, 1.0) * 1000)))
@@ -125,6 +114,8 @@ class Broker:
                 self._drain(self._front, self._from_client)
             self._drain(self._back, self._from_worker)
             now = time.monotonic()
+            if now - last > _STALL:
+                self.pool.excuse(now - last, now)
             self.pool.advance(now)
             self._flush(now)
             if now >= beat:
@@ -133,14 +124,15 @@ class Broker:
             if now >= sweep:
                 sweep = now + _SWEEP
                 self._sweep(now)
+            if self._listeners.renew():
+                poller, reading = zmq.Poller(), False
+                poller.register(self._back.socket, zmq.POLLIN)
+                for worker in self.pool.workers():  # What they answered meanwhile is lost.
+                    self.pool.leave(worker, now)
 
     def close(self) -> None:
         """Closes the sockets."""
-        self._front.close()
-        self._back.close()
-        if self._door is not None:
-            self._door.close()
-        self._context.term()
+        self._listeners.close()
 
     def stats(self) -> dict[str, float]:
         """Figures of the pool since it began; see docs/pools.md."""
@@ -159,22 +151,20 @@ class Broker:
             ("pool", pool.counts),
             ("broker", self.counts),
             ("refused", self.refused),
-            ("door", Counter() if self._door is None else self._door.refused),
+            ("door", Counter() if self._listeners.door is None else self._listeners.door.refused),
         ):
             for name, count in sorted(counts.items()):
                 figures[f"{prefix}_{name.replace(' ', '_')}"] = count
         return figures
 
     def _drain(
-        self, socket: sockets.Socket, handle: Callable[[bytes, list[Buffer], float], None]
+        self, listener: Listener, handle: Callable[[bytes, list[Buffer], float], None]
     ) -> None:
         for _ in range(_BURST):
-            try:
-                sender, frames = sockets.receive_from(socket, zmq.NOBLOCK)
-            except zmq.Again:
+            if (received := sockets.receive_from(listener.socket)) is None:
                 return
             try:
-                handle(sender, frames, time.monotonic())
+                handle(*received, time.monotonic())
             except WireError as error:
                 self.refused[error.reason] += 1
 
@@ -185,8 +175,9 @@ class Broker:
         if header.kind is Kind.REQUEST:
             tensors = message.tensors.values()
             rows = next((len(tensor) for tensor in tensors if tensor.ndim), 1)
+            size = sum(map(len, frames))
             self.pool.submit(
-                Request(client, header.request, frames, header.frame, max(1, rows), now), now
+                Request(client, header.request, frames, header.frame, max(1, rows), size, now), now
             )
         elif header.kind is Kind.HELLO:
             if self._description is None:
@@ -256,6 +247,8 @@ class Broker:
         while self.pool.leases or self.pool.outcomes:
             outcomes, self.pool.outcomes = self.pool.outcomes, []
             for outcome in outcomes:
+                if not outcome.request.leases:
+                    outcome.request.message = None  # Whoever still lists it needs no more of it.
                 self._tell(outcome.request.client, _answer(outcome))
             leases, self.pool.leases = self.pool.leases, []
             for lease in leases:
@@ -266,7 +259,7 @@ class Broker:
 
     def _tell(self, client: bytes, frames: list[Buffer]) -> None:
         try:
-            sockets.send(self._front, frames, client, zmq.NOBLOCK)
+            sockets.send(self._front.socket, frames, client, zmq.NOBLOCK)
         except zmq.Again:  # It does not read; it can ask again.
             self.counts["undelivered"] += 1
         except zmq.ZMQError as error:
@@ -275,12 +268,15 @@ class Broker:
             self.counts["undelivered"] += 1
             self._forget(client)
 
-    def _order(self, worker: bytes, frames: list[Buffer]) -> bool:
+    def _order(self, worker: bytes, frames: list[Buffer], urgent: bool = True) -> bool:
+        """Tells a worker; if it cannot be told, or (what is urgent) does not read, it is gone."""
         try:
-            sockets.send(self._back, frames, worker, zmq.NOBLOCK)
+            sockets.send(self._back.socket, frames, worker, zmq.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
+            if error.errno == zmq.EAGAIN and not urgent:
+                return False
             self.pool.leave(worker, time.monotonic())
             return False
         return True
@@ -290,7 +286,7 @@ class Broker:
         self.figures = self.stats()
         heartbeat = wire.encode(Header(Kind.HEARTBEAT))
         for worker in self.pool.workers():
-            self._order(worker, heartbeat)
+            self._order(worker, heartbeat, urgent=False)
         self.pool.advance(now)
         self._flush(now)
 

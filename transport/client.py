@@ -10,11 +10,16 @@ In five lines::
 
 A call whose answer does not come is sent again; an answer that comes twice is dropped. So the
 caller gets exactly one outcome of each, whatever broker and workers go through meanwhile.
+
+A call that says which ``frame`` it has seen is one in *real time*, where what is late is worth
+nothing: it never waits and is never sent again. If it cannot be sent at once, or has no answer
+after ``patience`` seconds, its outcome is that it was dropped.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import time
 from collections import Counter
@@ -27,6 +32,7 @@ import numpy as np
 import zmq
 
 from transport import sockets, wire
+from transport.door import Handshake
 from transport.keys import ClientKeys
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
@@ -44,6 +50,7 @@ class Reply(NamedTuple):
         worker: who answered.
         seconds: from the submission to the arrival.
         dropped: why there is no answer and will be none ("" if there is one).
+        error: what the function raised, or why the pool gave the call up ("" if it did not).
     """
 
     tensors: dict[str, Array]
@@ -54,6 +61,19 @@ class Reply(NamedTuple):
     worker: int
     seconds: float
     dropped: str = ""
+    error: str = ""
+
+    def checked(self) -> Self:
+        """Itself, if it is an answer.
+
+        Raises:
+            RemoteError: if the call failed or was dropped.
+        """
+        if self.error:
+            raise RemoteError(self.error)
+        if self.dropped:
+            raise RemoteError(f"call {self.number} was dropped: {self.dropped}")
+        return self
 
 
 class RemoteError(RuntimeError):
@@ -67,8 +87,11 @@ class ClientConfig:
     Attributes:
         timeout: seconds until a call without an answer fails.
         retry: seconds until a call without an answer is sent again, doubled every time up to 8
-            times as long; inf: never (in real time a late answer is worth nothing).
+            times as long; inf: never.
         window: calls in flight; with that many, ``submit`` waits.
+        size: bytes of the arguments of calls in flight; with more, ``submit`` waits (a call by
+            itself may have as many as ``limits`` allow).
+        patience: seconds until a call in real time is given up.
         limits: caps on messages.
         bounds: caps on queues.
     """
@@ -76,18 +99,22 @@ class ClientConfig:
     timeout: float = 60.0
     retry: float = 1.0
     window: int = 64
+    size: int = 32 << 20
+    patience: float = 5.0
     limits: wire.Limits = field(default_factory=wire.Limits)
     bounds: Bounds = field(default_factory=Bounds)
 
     def __post_init__(self) -> None:
-        for name in ("timeout", "retry", "window"):
+        for name in ("timeout", "retry", "window", "size", "patience"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
 
 @dataclass(slots=True)
 class _Call:
-    frames: list[Buffer]
+    frame: int
+    frames: list[Buffer]  # empty in real time: it is not sent again
+    size: int
     submitted: float
     resend: float
     pause: float
@@ -99,6 +126,9 @@ class Client:
     Attributes:
         counts: submitted, answered, failed, dropped, resent, duplicates: every call submitted has
             been answered, has failed, was dropped, or is open (see ``balance``).
+
+    Raises:
+        ValueError: if it is no endpoint, or needs keys.
     """
 
     def __init__(
@@ -112,8 +142,10 @@ class Client:
         self.config = config or ClientConfig()
         self.counts: Counter[str] = Counter()
         self._calls: dict[int, _Call] = {}
-        self._replies: dict[int, Reply | RemoteError] = {}
+        self._replies: dict[int, Reply] = {}
         self._next = 0
+        self._size = 0  # of the calls in flight
+        self._connected = False
         self._description: dict[str, Array] | None = None
         self._stats: dict[str, float] | None = None
         self._context = zmq.Context()
@@ -123,6 +155,7 @@ class Client:
             bounds=self.config.bounds,
             identity=b"c" + secrets.token_bytes(15),
         )
+        self._handshake = Handshake(self._socket, keys is not None)
         try:
             sockets.connect(self._socket, endpoint, keys)
         except ValueError:
@@ -142,6 +175,7 @@ class Client:
 
     def close(self) -> None:
         """Closes the socket; calls that are open get no answer."""
+        self._handshake.close()
         self._socket.close()
         self._context.term()
 
@@ -179,26 +213,27 @@ class Client:
     ) -> int:
         """Sends a call; returns its number, to ask for its result by.
 
-        The first one waits for the connection.
+        The first one waits for the connection, and each one for room among the calls in flight;
+        in real time none waits for anything.
 
         Args:
             tensors: its arguments.
             function: which function of a service.
-            frame: the frame that was observed, in real time.
+            frame: the frame that was observed, if the call is one in real time.
             due: the frame at which the answer is due.
             lend: whether large arrays may be sent without a copy: the caller then leaves them
                 unchanged until the result is there.
 
         Raises:
-            TimeoutError: if too many calls are in flight and none is answered in time.
-            ValueError: if an array cannot be sent.
+            TimeoutError: if too much is in flight and nothing is answered in time.
+            ValueError: if an array cannot be sent, they are too large together, or the server does
+                not let this client in (``RefusedError``).
         """
-        deadline = time.monotonic() + self.config.timeout
-        if not self._next and not self._socket.poll(round(self.config.timeout * 1000), zmq.POLLOUT):
-            raise self._nobody()
-        # The span counts, not the number: a service remembers all answers since the oldest call.
-        while self._calls and self._next - next(iter(self._calls)) >= self.config.window:
-            self._wait(deadline)
+        size = sum(array.nbytes for array in tensors.values())
+        if frame < 0:
+            self._make_room(size)
+        else:
+            self._give_up()
         number, self._next = self._next, self._next + 1
         if not lend:
             tensors = {
@@ -215,10 +250,18 @@ class Client:
         )
         now = time.monotonic()
         frames = wire.encode(header, tensors)
-        call = _Call(frames, now, now + self.config.retry, self.config.retry)
-        self._calls[number] = call
+        wire.check_size(frames, self.config.limits)
         self.counts["submitted"] += 1
-        self._send(call)
+        self._size += size
+        if frame < 0:
+            call = _Call(frame, frames, size, now, now + self.config.retry, self.config.retry)
+            self._calls[number] = call
+            self._send(call)
+        else:
+            self._calls[number] = _Call(frame, [], size, now, math.inf, math.inf)
+            if not self._push(frames):
+                self._drop(number, "not connected")
+                self._handshake.check()
         return number
 
     def result(self, number: int, timeout: float | None = None) -> Reply:
@@ -238,27 +281,17 @@ class Client:
             if number not in self._calls:
                 raise ValueError(f"call {number} was never made, or its result was taken")
             self._wait(deadline)
-        reply = self._replies.pop(number)
-        if isinstance(reply, RemoteError):
-            raise reply
-        if reply.dropped:
-            raise RemoteError(f"call {number} was dropped: {reply.dropped}")
-        return reply
+        return self._replies.pop(number).checked()
 
     def arrived(self) -> list[Reply]:
-        """Takes all answers that are here, without waiting, for callers in real time.
+        """Takes all outcomes that are here, without waiting, for callers in real time.
 
-        Calls that were dropped are among them (``dropped`` says why).
-
-        Raises:
-            RemoteError: if a function failed.
+        Calls that were dropped or failed are among them (``dropped`` or ``error`` says why).
         """
         self._receive()
+        self._give_up()
         replies, self._replies = list(self._replies.values()), {}
-        for reply in replies:
-            if isinstance(reply, RemoteError):
-                raise reply
-        return [reply for reply in replies if isinstance(reply, Reply)]
+        return replies
 
     def wait(self, timeout: float = 0.0) -> None:
         """Sends again what is overdue, and waits until something arrives or the time is over."""
@@ -266,8 +299,8 @@ class Client:
 
     def forget(self, number: int) -> None:
         """Gives a call up; its answer, should it come, is dropped."""
-        if self._calls.pop(number, None) is not None:
-            self.counts["dropped"] += 1
+        if number in self._calls:
+            self._drop(number, "forgotten")
         self._replies.pop(number, None)
 
     def open_calls(self) -> int:
@@ -279,6 +312,49 @@ class Client:
         counts = self.counts
         outcomes = counts["answered"] + counts["failed"] + counts["dropped"]
         return counts["submitted"] - outcomes - len(self._calls)
+
+    def _make_room(self, size: int) -> None:
+        """Waits for the connection, and until a call of so many bytes may be in flight.
+
+        Raises:
+            TimeoutError: if that is not in time.
+        """
+        config, deadline = self.config, time.monotonic() + self.config.timeout
+        while not self._connected:
+            self._connected = bool(self._socket.poll(100, zmq.POLLOUT))
+            self._handshake.check()
+            if not self._connected and time.monotonic() >= deadline:
+                raise self._nobody()
+        # The span counts, not the number: a service remembers all answers since the oldest call.
+        while self._calls and (
+            self._next - next(iter(self._calls)) >= config.window or self._size + size > config.size
+        ):
+            self._wait(deadline)
+
+    def _give_up(self) -> None:
+        """Drops the calls in real time whose answers have not come in time."""
+        before = time.monotonic() - self.config.patience
+        late = []
+        for number, call in self._calls.items():
+            if call.submitted > before:
+                break
+            if call.frame >= 0:
+                late.append(number)
+        for number in late:
+            self._drop(number, "no answer in time")
+
+    def _drop(self, number: int, why: str) -> None:
+        """Closes a call for which there will be no answer."""
+        call = self._calls[number]
+        self._close(Reply({}, number, call.frame, -1, 0, 0, 0.0, dropped=why))
+
+    def _close(self, reply: Reply) -> None:
+        """Enters the outcome of a call."""
+        call = self._calls.pop(reply.number)
+        self._size -= call.size
+        kind = "failed" if reply.error else "dropped" if reply.dropped else "answered"
+        self.counts[kind] += 1
+        self._replies[reply.number] = reply._replace(seconds=time.monotonic() - call.submitted)
 
     def _ask(self, kind: Kind, attribute: str) -> None:
         """Asks until the answer is here."""
@@ -295,7 +371,9 @@ class Client:
 
         Raises:
             TimeoutError: if it is.
+            RefusedError: if the server does not let this client in.
         """
+        self._handshake.check()
         if time.monotonic() >= deadline:
             raise self._nobody()
         self._rest(deadline, wake)
@@ -334,11 +412,7 @@ class Client:
 
     def _receive(self) -> None:
         """Takes in all that is there."""
-        while True:
-            try:
-                frames = sockets.receive(self._socket, zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        while (frames := sockets.receive(self._socket)) is not None:
             try:
                 self._handle(wire.decode(frames, self.config.limits))
             except WireError as error:
@@ -351,23 +425,20 @@ class Client:
         elif header.kind is Kind.STATS:
             self._stats = json.loads(wire.tensor_text(message.tensors["json"]))
         elif header.kind in (Kind.REPLY, Kind.ERROR, Kind.DROP):
-            call = self._calls.pop(header.request, None)
-            if call is None:
+            if header.request not in self._calls:
                 self.counts["duplicates"] += 1
                 return
-            if header.kind is Kind.ERROR:
-                self.counts["failed"] += 1
-                self._replies[header.request] = RemoteError(header.note)
-                return
-            dropped = (header.note or "dropped") if header.kind is Kind.DROP else ""
-            self.counts["dropped" if dropped else "answered"] += 1
-            self._replies[header.request] = Reply(
-                message.tensors,
-                header.request,
-                header.frame,
-                header.due,
-                header.version,
-                header.worker,
-                time.monotonic() - call.submitted,
-                dropped,
+            note = header.note or header.kind.name.lower()
+            self._close(
+                Reply(
+                    message.tensors,
+                    header.request,
+                    header.frame,
+                    header.due,
+                    header.version,
+                    header.worker,
+                    0.0,
+                    dropped=note if header.kind is Kind.DROP else "",
+                    error=note if header.kind is Kind.ERROR else "",
+                )
             )

@@ -1,33 +1,39 @@
-"""CURVE keys: made, kept in files that only their owner reads, checked at the door.
+"""CURVE keys: made, and kept in files that only their owner reads.
 
-A folder of keys belongs to a server. It holds ``server.json`` and ``clients/NAME.json``, one for
-everyone who may come in. A client's file is all that it needs (its own pair and the server's public
-key): hand it over, and delete it here to shut the client out; only ``clients/NAME.public`` has to
-stay with the server.
+A folder of keys belongs to a server. It holds ``server.json`` and, for everyone who may come in,
+``clients/NAME.json`` and ``clients/NAME.public``. NAME.json is all that a client needs (its own
+pair and the server's public key): hand it over. NAME.public is what lets the client in: it stays
+with the server, and deleting it shuts the client out at once (see ``transport.door``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import threading
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import zmq
-from zmq.utils import z85
 
 _MODE = 0o600
 
 
 @dataclass(frozen=True)
 class ServerKeys:
-    """What a listening socket needs: its own pair, and the public keys of its clients."""
+    """What a listening socket needs: its own pair, and the public keys of its clients.
+
+    Attributes:
+        public: key that clients know.
+        secret: key that they do not.
+        clients: public keys of those who may come in.
+        folder: where ``clients`` were read, and are read again when they change.
+    """
 
     public: bytes
     secret: bytes = field(repr=False)
     clients: frozenset[bytes] = frozenset()
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,10 @@ def make_keys(folder: Path, clients: list[str]) -> list[Path]:
         file = folder / "clients" / f"{name}.json"
         pair = {"public": public.decode(), "secret": secret.decode()}
         _write(file, {**pair, "server": server_public.decode()})
-        (folder / "clients" / f"{name}.public").write_bytes(public + b"\n")
+        # Renamed into place: a server that looks meanwhile sees the whole of it or nothing.
+        temporary = folder / "clients" / f".{name}.public"
+        temporary.write_bytes(public + b"\n")
+        temporary.rename(folder / "clients" / f"{name}.public")
         written.append(file)
     return written
 
@@ -83,10 +92,42 @@ def load_server_keys(folder: Path) -> ServerKeys:
         ValueError: if the folder holds no such keys, or others can read them.
     """
     pair = _read(folder / "server.json", ("public", "secret"))
-    clients = frozenset(
-        file.read_bytes().strip() for file in sorted((folder / "clients").glob("*.public"))
-    )
-    return ServerKeys(pair["public"], pair["secret"], clients)
+    return ServerKeys(pair["public"], pair["secret"], read_clients(folder), folder)
+
+
+def read_clients(folder: Path) -> frozenset[bytes]:
+    """The public keys of those who may come in.
+
+    Raises:
+        OSError: if they cannot be read.
+    """
+    clients = set()
+    for name in _public(folder):
+        with contextlib.suppress(FileNotFoundError):  # Deleted since it was listed.
+            clients.add((folder / "clients" / name).read_bytes().strip())
+    return frozenset(clients)
+
+
+def stamp_of_clients(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Changes when the keys of clients do, and is quicker to have than they are.
+
+    Raises:
+        OSError: if they cannot be looked at.
+    """
+    stamp = []
+    for name in _public(folder):
+        with contextlib.suppress(FileNotFoundError):
+            status = (folder / "clients" / name).stat()
+            stamp.append((name, status.st_mtime_ns, status.st_size))
+    return tuple(stamp)
+
+
+def _public(folder: Path) -> list[str]:
+    try:
+        names = os.listdir(folder / "clients")
+    except FileNotFoundError:  # Nobody may come in.
+        return []
+    return sorted(name for name in names if name.endswith(".public") and name[0] != ".")
 
 
 def load_client_keys(file: Path) -> ClientKeys:
@@ -119,52 +160,3 @@ def _read(file: Path, names: tuple[str, ...]) -> dict[str, bytes]:
         if len(key) != 40:
             raise ValueError(f"{file}: the {name} key has {len(key)} letters instead of 40")
     return keys
-
-
-class Doorkeeper:
-    """Lets clients with known keys in (ZAP, the authentication protocol of ZeroMQ).
-
-    There is one to a context, for all its sockets with ``ServerKeys``, in a thread of its own, so
-    that a busy owner keeps nobody waiting at the door. ``refused`` counts whom it sent away.
-    """
-
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: ServerKeys) -> None:
-        self.refused: Counter[str] = Counter()
-        self._context, self._clients = context, keys.clients
-        self._stop = threading.Event()
-        self._ready = threading.Event()
-        self._error: zmq.ZMQError | None = None
-        self._thread = threading.Thread(target=self._serve, name="doorkeeper", daemon=True)
-        self._thread.start()
-        self._ready.wait()
-        if self._error is not None:
-            raise RuntimeError(f"this context has a doorkeeper already ({self._error})")
-
-    def _serve(self) -> None:
-        with self._context.socket(zmq.REP) as door:
-            door.linger = 0
-            try:
-                door.bind("inproc://zeromq.zap.01")
-            except zmq.ZMQError as error:
-                self._error = error
-                return
-            finally:
-                self._ready.set()
-            while not self._stop.is_set():
-                if door.poll(100):
-                    self._answer(door)
-
-    def _answer(self, door: zmq.Socket[bytes]) -> None:
-        version, sequence, _, _, _, mechanism, *credentials = door.recv_multipart()
-        key = z85.encode(credentials[0]) if mechanism == b"CURVE" else b""
-        if known := key in self._clients:
-            status = (b"200", b"OK")
-        else:
-            self.refused["unknown key" if key else "no key"] += 1
-            status = (b"400", b"unknown key")
-        door.send_multipart((version, sequence, *status, key if known else b"", b""))
-
-    def close(self) -> None:
-        """Leaves the door shut: nobody else is let in."""
-        self._stop.set()
-        self._thread.join()

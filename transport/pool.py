@@ -58,12 +58,24 @@ class Ledger:
     A request is in the books from ``open`` to ``close``, under its client and number. Numbers of a
     client ascend; one that comes again is a repeat of a request that is open (nothing to do), or of
     one that is closed, whose outcome did not arrive: then it is opened again, and counted.
+
+    Attributes:
+        counts: entries and exits, by kind.
+        rows: of all open requests.
+        size: bytes of all open requests.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.rows = self.size = 0
+        self._sizes: Counter[bytes] = Counter()
+        self._number = 0  # of open requests
         self._open: dict[bytes, dict[int, Request]] = {}
         self._highest: dict[bytes, int] = {}
+
+    def has(self, request: Request) -> bool:
+        """Whether a request of this client and number is open."""
+        return request.number in self._open.get(request.client, ())
 
     def open(self, request: Request) -> bool:
         """Enters a request; False if it is there already."""
@@ -75,6 +87,7 @@ class Ledger:
         self.counts["reopened" if request.number <= highest else "opened"] += 1
         self._highest[request.client] = max(highest, request.number)
         entries[request.number] = request
+        self._weigh(request, 1)
         return True
 
     def close(self, request: Request, kind: Kind) -> bool:
@@ -83,6 +96,7 @@ class Ledger:
             return False
         request.open = False
         del self._open[request.client][request.number]
+        self._weigh(request, -1)
         self.counts[kind.name.lower()] += 1
         return True
 
@@ -92,6 +106,8 @@ class Ledger:
         self._highest.pop(client, None)
         for request in left:
             request.open = False
+            self._weigh(request, -1)
+        self._sizes.pop(client, None)
         self.counts["abandoned"] += len(left)
         return left
 
@@ -99,14 +115,24 @@ class Ledger:
         """How many requests, of one client or of all, have no outcome yet."""
         if client is not None:
             return len(self._open.get(client, ()))
-        return sum(map(len, self._open.values()))
+        return self._number
+
+    def open_size(self, client: bytes) -> int:
+        """Bytes of the open requests of a client."""
+        return self._sizes[client]
 
     def balance(self) -> int:
         """Entries less exits less open ones: 0, or the books are wrong."""
         counts = self.counts
         entered = counts["opened"] + counts["reopened"]
         left = counts["reply"] + counts["error"] + counts["drop"] + counts["abandoned"]
-        return entered - left - self.open_requests()
+        return entered - left - sum(map(len, self._open.values()))
+
+    def _weigh(self, request: Request, sign: int) -> None:
+        self._number += sign
+        self.rows += sign * request.rows
+        self.size += sign * request.size
+        self._sizes[request.client] += sign * request.size
 
 
 @dataclass(slots=True)
@@ -137,17 +163,23 @@ class PoolConfig:
         silence: seconds of silence after which an idle worker counts as gone.
         max_open: open requests of all clients; the broker reads no more of them then.
         max_client: open requests of one client; more are refused.
-        max_leases: times that a request is leased, before its client is told that it failed.
+        max_size: bytes of the open requests of all clients; no more of them are read then.
+        max_client_size: bytes of the open requests of one client; more are refused, unless it is
+            the client's only one.
+        max_leases: times that a request is leased, before its client is told that it failed: once
+            in company, and then alone, so it is very likely what ends its workers.
     """
 
     lease: float = 10.0
     silence: float = 3.0
     max_open: int = 4096
     max_client: int = 1024
-    max_leases: int = 5
+    max_size: int = 1 << 30
+    max_client_size: int = 64 << 20
+    max_leases: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("lease", "silence", "max_open", "max_client", "max_leases"):
+        for name in self.__dataclass_fields__:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
@@ -213,9 +245,8 @@ class Pool:
 
     def submit(self, request: Request, now: float) -> None:
         """A request has arrived."""
-        if self.ledger.open_requests(request.client) >= self.config.max_client:
+        if not self.ledger.has(request) and (note := self._too_much(request)):
             self.counts["refused"] += 1
-            note = f"more than {self.config.max_client} open requests"
             self.outcomes.append(Outcome(request, Kind.DROP, None, note))
             return
         if not self.ledger.open(request):
@@ -255,9 +286,23 @@ class Pool:
         else:
             heapq.heappush(self._held, held)
 
+    def has_room(self) -> bool:
+        """Whether more requests are to be read."""
+        ledger, config = self.ledger, self.config
+        return ledger.open_requests() < config.max_open and ledger.size < config.max_size
+
     def forget(self, client: bytes) -> None:
         """A client has gone, and wants no answers."""
-        self.ledger.forget(client)
+        for request in self.ledger.forget(client):
+            if not request.leases:
+                request.message = None  # The schedule may list it for long.
+
+    def excuse(self, seconds: float, now: float) -> None:
+        """Nobody could be heard for some seconds, since we were stopped: no fault of workers."""
+        for state in self._workers.values():
+            state.seen = min(now, state.seen + seconds)
+            if state.lease is not None:
+                state.lease = state.lease._replace(expires=state.lease.expires + seconds)
 
     def advance(self, now: float) -> None:
         """Does what is due: held answers out, expired leases back, idle workers to work."""
@@ -273,7 +318,8 @@ class Pool:
                 self.leave(worker, now)
         for worker in list(self._idle):
             state = self._workers[worker]
-            requests = self.schedule.take(state.slot, now)
+            share = self.ledger.rows / len(self._workers)
+            requests = self.schedule.take(state.slot, now, share)
             if requests:
                 self._lease(worker, state, requests, now)
 
@@ -313,6 +359,16 @@ class Pool:
             if not self._close(request, kind, message, held.note):
                 self.counts["late"] += 1
 
+    def _too_much(self, request: Request) -> str:
+        """Why a client may not have this request open, too ("" if it may)."""
+        config, client = self.config, request.client
+        if self.ledger.open_requests(client) >= config.max_client:
+            return f"more than {config.max_client} open requests"
+        size = self.ledger.open_size(client)
+        if size and size + request.size > config.max_client_size:
+            return f"more than {config.max_client_size} bytes of open requests"
+        return ""
+
     def _lost(self, lease: Lease, note: str) -> None:
         """A lease will not be answered."""
         again = []
@@ -323,8 +379,8 @@ class Pool:
             if not self.schedule.retries:
                 self._close(request, Kind.DROP, None, note)
             elif request.tries >= self.config.max_leases:
-                note = f"given up after {request.tries} workers: {note}"
-                self._close(request, Kind.ERROR, None, note)
+                why = f"given up after {request.tries} workers: {note}"
+                self._close(request, Kind.ERROR, None, why)
             else:
                 self.counts["released"] += 1
                 again.append(request)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,22 +29,33 @@ import numpy as np
 from transport.client import Client, Reply
 from transport.wire import Tensors
 
+_VERSIONS = 1000  # Versions of weights whose actions are counted one by one.
+
 
 @dataclass
 class FrameTimer:
     """Paces frames by an absolute monotonic clock, so that lateness does not add up.
 
+    A frame that is a little late is caught up. After a stall (this process was stopped, say) frames
+    go on at their pace from there: a burst of them would give nobody the time to act.
+
     Attributes:
         rate: frames per second.
+        catch_up: frames of lateness that are caught up, at most.
         overruns: frames that began more than a frame late: the caller's own work took too long.
-        began: when frame 0 began (monotonic seconds).
+        stalled: seconds by which the clock was set back, all stalls together.
+        began: when frame 0 began, or would have but for the stalls (monotonic seconds).
     """
 
     rate: float
+    catch_up: int = 4
     overruns: int = 0
+    stalled: float = 0.0
     began: float = math.nan
 
     def __post_init__(self) -> None:
+        if self.catch_up < 1:
+            raise ValueError(f"catch_up must be at least 1 frame, got {self.catch_up}")
         if not (self.rate > 0 and math.isfinite(self.rate)):
             raise ValueError(f"rate must be positive, got {self.rate}")
 
@@ -58,6 +69,9 @@ class FrameTimer:
                 time.sleep(-late)
             elif late > 1 / self.rate:
                 self.overruns += 1
+                if late > self.catch_up / self.rate:
+                    self.began += late
+                    self.stalled += late
             yield frame
 
 
@@ -190,6 +204,8 @@ class FixedAge:
 
     def pop(self, frame: int) -> tuple[int, Any] | None:
         """The answer that is due."""
+        for gone in [due for due in self._waiting if due < frame]:  # Frames that nobody played.
+            del self._waiting[gone]
         return self._waiting.pop(frame, None)
 
 
@@ -200,24 +216,29 @@ class Freshness:
     Attributes:
         frames: frames that went by.
         counts: fresh (frames with an action of their own), late (answers that came too late to be
-            played), superseded, lost (requests that the pool dropped), asked, answered.
+            played), superseded, lost (requests that were dropped), failed, asked, answered.
         ages: frames from what an action saw to when it was played.
         intervals: frames between actions.
-        arrivals: seconds between the arrivals of answers.
-        versions: versions of the weights that acted, by how many actions.
+        arrivals: seconds between the arrivals of answers: number, mean, and sum of the squares of
+            their distances from it.
+        versions: versions of the weights that acted, by how many actions; of the newest ones.
     """
 
     frames: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     ages: Counter[int] = field(default_factory=Counter)
     intervals: Counter[int] = field(default_factory=Counter)
-    arrivals: list[float] = field(default_factory=list)
+    arrivals: tuple[int, float, float] = (0, 0.0, 0.0)
     versions: Counter[int] = field(default_factory=Counter)
     _last: int | None = None
     _arrived: float | None = None
 
-    def played(self, frame: int, seen: int | None) -> None:
+    def played(self, frame: int, seen: int | None, version: int | None = None) -> None:
         """A frame went by, with an action that had seen a frame, or (None) without."""
+        if version is not None:
+            self.versions[version] += 1
+            if len(self.versions) > _VERSIONS:
+                del self.versions[min(self.versions)]
         self.frames += 1
         if seen is None:
             return
@@ -231,7 +252,12 @@ class Freshness:
         """An answer arrived."""
         self.counts["answered"] += 1
         if self._arrived is not None:
-            self.arrivals.append(now - self._arrived)
+            # Welford's method: moments without the values.
+            count, mean, squares = self.arrivals
+            distance = now - self._arrived - mean
+            mean += distance / (count + 1)
+            squares += distance * (now - self._arrived - mean)
+            self.arrivals = count + 1, mean, squares
         self._arrived = now
 
     def summary(self) -> dict[str, float]:
@@ -239,13 +265,13 @@ class Freshness:
         asked = max(1, self.counts["asked"])
         interval, spread = _moments(self.intervals)
         age, age_spread = _moments(self.ages)
-        arrivals = np.array(self.arrivals)
+        count, between, squares = self.arrivals
         return {
             "frames": self.frames,
             "coverage": self.counts["fresh"] / max(1, self.frames),
             "interval": interval,
             "interval_cv": spread / interval if interval else math.nan,
-            "arrival_cv": float(arrivals.std() / arrivals.mean()) if arrivals.any() else math.nan,
+            "arrival_cv": math.sqrt(squares / count) / between if between else math.nan,
             "age": age,
             "age_std": age_spread,
             "late": self.counts["late"] / asked,
@@ -267,27 +293,24 @@ class Player:
     """Asks a pool about every frame, and plays its answers.
 
     Args:
-        client: its ``config.retry`` should be inf: what is late is worth nothing.
+        client: of the pool. Calls of frames never wait, and those without an answer are given up
+            after its ``config.patience``.
         playout: when answers are played.
-        patience: frames after which an answer is no longer waited for.
         forget: frames at the start that the figures leave out.
     """
 
-    def __init__(
-        self, client: Client, playout: Playout, patience: int = 1000, forget: int = 0
-    ) -> None:
+    def __init__(self, client: Client, playout: Playout, forget: int = 0) -> None:
         self.freshness = Freshness()
-        self._client, self._playout = client, playout
-        self._patience, self._forget = patience, forget
-        self._calls: deque[tuple[int, int]] = deque()  # frame and number of the call
+        self._client, self._playout, self._forget = client, playout, forget
 
     def observe(self, frame: int, tensors: Tensors) -> None:
-        """Asks about what is seen at a frame."""
-        number = self._client.submit(tensors, frame=frame, due=self._playout.due(frame))
-        self._calls.append((frame, number))
+        """Asks about what is seen at a frame, and does not wait.
+
+        Raises:
+            ValueError: if the tensors cannot be sent, or the pool does not let us in.
+        """
+        self._client.submit(tensors, frame=frame, due=self._playout.due(frame))
         self.freshness.counts["asked"] += 1
-        while self._calls and self._calls[0][0] < frame - self._patience:
-            self._client.forget(self._calls.popleft()[1])
 
     def play(self, frame: int) -> Reply | None:
         """What to do at a frame that begins now (None: no fresh action)."""
@@ -296,6 +319,9 @@ class Player:
             if reply.dropped:
                 kind = "superseded" if reply.dropped == "superseded" else "lost"
                 self.freshness.counts[kind] += 1
+                continue
+            if reply.error:  # The world goes on without an action, and the worker's log says why.
+                self.freshness.counts["failed"] += 1
                 continue
             self.freshness.arrived(now)
             if not self._playout.add(reply.frame, reply.due, frame, reply):
@@ -307,6 +333,5 @@ class Player:
             self.freshness.played(frame, None)
             return None
         seen, reply = popped
-        self.freshness.played(frame, seen)
-        self.freshness.versions[reply.version] += 1
+        self.freshness.played(frame, seen, reply.version)
         return reply

@@ -33,6 +33,7 @@ class Request:
         message: what was asked; a schedule does not look at it.
         frame: the frame that was observed (-1: not in real time).
         rows: rows of its tensors, for batches.
+        size: bytes of its message.
         arrived: when, in seconds.
         leases: how many workers have it now.
         tries: how many have been given it so far.
@@ -44,6 +45,7 @@ class Request:
     message: Any = None
     frame: int = -1
     rows: int = 1
+    size: int = 0
     arrived: float = 0.0
     leases: int = 0
     tries: int = 0
@@ -64,8 +66,14 @@ class Schedule(Protocol):
         """Takes in again, ahead of others, what a lost worker had."""
         ...
 
-    def take(self, slot: int, now: float) -> list[Request]:
-        """What the idle worker in this slot (0, 1, ...) is to answer now; empty: wait."""
+    def take(self, slot: int, now: float, share: float = math.inf) -> list[Request]:
+        """What the idle worker in this slot (0, 1, ...) is to answer now; empty: wait.
+
+        Args:
+            slot: the worker's.
+            now: the time.
+            share: rows of all open requests, divided by the workers there are.
+        """
         ...
 
     def finished(self, slot: int, started: float, now: float) -> float:
@@ -77,53 +85,82 @@ class Schedule(Protocol):
         ...
 
 
+_TIDY = 1024  # Requests in line from which on those that nobody waits for are looked for.
+
+
 def _check(name: str, value: float, least: float) -> None:
     if not (value >= least and math.isfinite(value)):
         raise ValueError(f"{name} must be at least {least:g}, got {value}")
 
 
 class Batch:
-    """Requests wait in line; an idle worker takes all that fit.
+    """Requests wait in line; an idle worker takes its share of them, as far as they fit.
+
+    A worker that took all that waits would leave nothing to those that are free a moment later: of
+    the rows that are open, with workers and in line, everyone is given the same number.
+
+    A request whose worker was lost goes alone from then on: if it is what ends workers, it takes no
+    others with it.
 
     Args:
         max_rows: rows that a worker is given at once; a request larger than that goes alone.
         max_wait: seconds that the oldest request waits for a full batch. At 0 a worker takes what
             there is, and batches form by themselves while all are busy.
+        max_bytes: bytes of the messages that a worker is given at once; likewise.
     """
 
     retries = True
 
-    def __init__(self, max_rows: int = 1024, max_wait: float = 0.0) -> None:
+    def __init__(
+        self, max_rows: int = 1024, max_wait: float = 0.0, max_bytes: int = 64 << 20
+    ) -> None:
         _check("max_rows", max_rows, 1)
         _check("max_wait", max_wait, 0)
-        self._max_rows, self._max_wait = max_rows, max_wait
+        _check("max_bytes", max_bytes, 1)
+        self._max_rows, self._max_wait, self._max_bytes = max_rows, max_wait, max_bytes
         self._waiting: deque[Request] = deque()
         self._rows = 0
+        self._tidy_at = _TIDY
 
     def add(self, request: Request, now: float) -> None:
         """Last in line."""
         self._waiting.append(request)
         self._rows += request.rows
+        if len(self._waiting) >= self._tidy_at:  # Clients may have gone while no worker came.
+            self._waiting = deque(waiting for waiting in self._waiting if waiting.open)
+            self._rows = sum(waiting.rows for waiting in self._waiting)
+            self._tidy_at = max(_TIDY, 2 * len(self._waiting))
 
     def put_back(self, requests: list[Request]) -> None:
         """First in line again."""
         self._waiting.extendleft(reversed(requests))
         self._rows += sum(request.rows for request in requests)
 
-    def take(self, slot: int, now: float) -> list[Request]:
-        """All that fit, if they fill a batch or the first has waited long enough."""
+    def take(self, slot: int, now: float, share: float = math.inf) -> list[Request]:
+        """A share of what waits, if that fills a batch or the first has waited long enough."""
         if not self._waiting:
             return []
         if self._rows < self._max_rows and now < self._waiting[0].arrived + self._max_wait:
             return []
         batch: list[Request] = []
-        rows = 0
-        while self._waiting and (not batch or rows + self._waiting[0].rows <= self._max_rows):
-            request = self._waiting.popleft()
+        rows = size = 0
+        while self._waiting and rows < share:
+            request = self._waiting[0]
+            if batch and (
+                request.tries
+                or rows + request.rows > self._max_rows
+                or size + request.size > self._max_bytes
+            ):
+                break
+            self._waiting.popleft()
             self._rows -= request.rows
-            if request.open:
-                batch.append(request)
-                rows += request.rows
+            if not request.open:
+                continue
+            batch.append(request)
+            rows += request.rows
+            size += request.size
+            if request.tries:
+                break
         return batch
 
     def finished(self, slot: int, started: float, now: float) -> float:
@@ -140,9 +177,13 @@ class _Newest:
     """The newest observation of each client, served in turn."""
 
     requests: dict[bytes, Request] = field(default_factory=dict)
+    tidy_at: int = _TIDY
 
     def add(self, request: Request) -> Request | None:
         """Replaces the client's older one; returns what is superseded, unless a worker has it."""
+        if len(self.requests) >= self.tidy_at:  # Clients may have gone while no worker came.
+            self.requests = {c: waiting for c, waiting in self.requests.items() if waiting.open}
+            self.tidy_at = max(_TIDY, 2 * len(self.requests))
         older = self.requests.get(request.client)
         if older is not None and older.frame > request.frame:
             return request  # Overtaken on its way here.
@@ -185,7 +226,7 @@ class Immediate:
     def put_back(self, requests: list[Request]) -> None:
         """Nothing: what was lost is stale."""
 
-    def take(self, slot: int, now: float) -> list[Request]:
+    def take(self, slot: int, now: float, share: float = math.inf) -> list[Request]:
         """The newest observation."""
         request = self._newest.next()
         return [] if request is None else [request]
@@ -231,7 +272,7 @@ class MaxTime(Immediate):
         self._delays = [0.0] * workers
         self._starts: list[float | None] = [None] * workers
 
-    def take(self, slot: int, now: float) -> list[Request]:
+    def take(self, slot: int, now: float, share: float = math.inf) -> list[Request]:
         """The newest observation, once the worker's time has come."""
         while slot >= len(self._delays):  # More workers than were expected.
             self._delays.append(0.0)
@@ -292,7 +333,7 @@ class ExpectedTime(Immediate):
         self._workers = workers
         self._next = -math.inf
 
-    def take(self, slot: int, now: float) -> list[Request]:
+    def take(self, slot: int, now: float, share: float = math.inf) -> list[Request]:
         """The newest observation, if the next start is due."""
         self._workers = max(self._workers, slot + 1)
         if now < self._next:
@@ -323,7 +364,7 @@ class FrameClock(Immediate):
     for the playout of ``transport.realtime.FixedAge``, which takes the variance out of the answers.
     """
 
-    def take(self, slot: int, now: float) -> list[Request]:
+    def take(self, slot: int, now: float, share: float = math.inf) -> list[Request]:
         """The newest observation that nobody has."""
         request = self._newest.pop()
         return [] if request is None else [request]

@@ -21,7 +21,8 @@ from pathlib import Path
 import zmq
 
 from transport import sockets, wire
-from transport.keys import Doorkeeper, ServerKeys
+from transport.keys import ServerKeys
+from transport.listeners import Listeners
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
 
@@ -29,6 +30,7 @@ Function = Callable[[dict[str, Array]], Mapping[str, Array]]
 
 _CLIENTS = 4096  # Clients remembered; more than that, and the one longest silent is forgotten.
 _ANSWERS = 4096  # Answers remembered per client, far more than an honest one has calls in flight.
+_SIZE = 64 << 20  # Bytes of answers remembered per client beyond which no more calls are run.
 
 
 @dataclass
@@ -36,6 +38,7 @@ class _Account:
     """What a client has asked: all before ``settled`` is done with, ``answers`` may be repeated."""
 
     settled: int = 0
+    size: int = 0
     answers: dict[int, list[Buffer]] = field(default_factory=dict)
 
 
@@ -73,16 +76,9 @@ class Service:
         self._functions, self._limits = dict(functions), limits
         self._accounts: OrderedDict[bytes, _Account] = OrderedDict()
         self._welcome = wire.encode(Header(Kind.WELCOME), description)
-        self._context = zmq.Context()
-        self._door = None if keys is None else Doorkeeper(self._context, keys)
-        self._socket = sockets.new_socket(self._context, zmq.ROUTER, bounds=bounds)
-        try:
-            self.endpoint = sockets.bind(
-                self._socket, address, run_dir=run_dir, role=name, keys=keys
-            )
-        except ValueError:
-            self.close()
-            raise
+        self._listeners = Listeners(run_dir, keys)
+        self._listener = self._listeners.listen(zmq.ROUTER, name, address, bounds)
+        self.endpoint = self._listener.endpoint
 
     def poll(self, timeout: float = 0.0, calls: int = 64) -> int:
         """Runs what has been asked.
@@ -94,13 +90,14 @@ class Service:
         Returns:
             How many messages were handled.
         """
-        if timeout > 0 and not self._socket.poll(max(1, round(timeout * 1000))):
+        self._listeners.renew()
+        socket = self._listener.socket
+        if timeout > 0 and not socket.poll(max(1, round(timeout * 1000))):
             return 0
         for handled in range(calls):
-            try:
-                client, frames = sockets.receive_from(self._socket, zmq.NOBLOCK)
-            except zmq.Again:
+            if (received := sockets.receive_from(socket)) is None:
                 return handled
+            client, frames = received
             try:
                 self._handle(client, wire.decode(frames, self._limits))
             except WireError as error:
@@ -114,10 +111,7 @@ class Service:
 
     def close(self) -> None:
         """Closes the socket."""
-        self._socket.close()
-        if self._door is not None:
-            self._door.close()
-        self._context.term()
+        self._listeners.close()
 
     def _handle(self, client: bytes, message: wire.Message) -> None:
         header = message.header
@@ -137,7 +131,7 @@ class Service:
         if header.oldest > account.settled:
             account.settled = header.oldest
             for settled in [n for n in account.answers if n < header.oldest]:
-                del account.answers[settled]
+                account.size -= sum(map(len, account.answers.pop(settled)))
         number = header.request
         if number < account.settled:  # Repeated before its answer came; it has come since.
             self.counts["repeated"] += 1
@@ -147,7 +141,14 @@ class Service:
         elif len(account.answers) >= _ANSWERS:
             raise WireError("kind", f"more than {_ANSWERS} calls in flight")
         else:
-            account.answers[number] = self._run(header, tensors)
+            if account.size < _SIZE:
+                answer = self._run(header, tensors)
+            else:
+                self.counts["failed"] += 1
+                note = f"not run: {_SIZE} bytes of answers are remembered, and none is settled"
+                answer = wire.encode(wire.answer_header(header, Kind.ERROR, note))
+            account.answers[number] = answer
+            account.size += sum(map(len, answer))
             if len(self._accounts) > _CLIENTS:
                 self._accounts.popitem(last=False)
         self._send(client, account.answers[number])
@@ -161,6 +162,7 @@ class Service:
             return wire.encode(wire.answer_header(header, Kind.ERROR, note))
         try:
             answer = wire.encode(wire.answer_header(header, Kind.REPLY), function(tensors))
+            wire.check_size(answer, self._limits)
         except Exception as error:  # The client's to know; the service goes on.
             traceback.print_exc()
             self.counts["failed"] += 1
@@ -172,7 +174,7 @@ class Service:
 
     def _send(self, client: bytes, frames: list[Buffer]) -> None:
         try:
-            sockets.send(self._socket, frames, client, zmq.NOBLOCK)
+            sockets.send(self._listener.socket, frames, client, zmq.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise

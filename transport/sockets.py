@@ -7,7 +7,9 @@
   reach needs keys.
 - What a listener is bound to is published in the run directory, with the life of the run that it
   belongs to (``transport.claim``); ``find_endpoint`` reads it there and believes no other life.
-- A socket belongs to the thread that made it, and a context to its process (never across a fork).
+- Nothing waits in a receive: a poll may say that there is a message where there is none (the first
+  heartbeat of an idle connection with keys does that), so ``receive`` returns None instead.
+- A socket belongs to one thread at a time, and a context to its process (never across a fork).
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import zmq
 
 from transport.claim import life_in
 from transport.keys import ClientKeys, ServerKeys
-from transport.wire import Buffer
+from transport.wire import SIZE, Buffer
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
@@ -53,8 +55,8 @@ class Bounds:
         handshake: seconds that a newcomer has to introduce itself.
     """
 
-    messages: int = 1000
-    frame: int = 1 << 30
+    messages: int = 256
+    frame: int = SIZE
     heartbeat: float = 0.25
     silence: float = 10.0
     handshake: float = 5.0
@@ -80,12 +82,13 @@ def new_socket(
     """A socket with its bounds set, neither bound nor connected yet."""
     socket = context.socket(kind)
     socket.linger = 0
+    socket.rcvtimeo = 0  # No receive waits, whoever calls it and however.
     socket.set_hwm(bounds.messages)
     socket.maxmsgsize = bounds.frame
     socket.heartbeat_ivl = round(bounds.heartbeat * 1000)
     socket.heartbeat_timeout = round(bounds.silence * 1000)
     socket.handshake_ivl = round(bounds.handshake * 1000)
-    socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500
+    socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 200
     if kind == zmq.ROUTER:
         # Sending to someone who has gone is an error, not a silence; who comes back is itself.
         socket.router_mandatory = True
@@ -203,7 +206,7 @@ def ipc_folder(run_dir: Path) -> Path:
     It lies in the system's folder for temporary files, because the path of a socket has room for
     about a hundred letters, and a run directory may lie deep.
     """
-    folder = _ipc_path(run_dir)
+    folder = ipc_path(run_dir)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
         raise ValueError(f"{folder} belongs to someone else, or others may enter: remove it")
@@ -216,10 +219,11 @@ def withdraw(run_dir: Path) -> None:
     Only for who has claimed the folder, or belongs to a run that is about to end.
     """
     shutil.rmtree(run_dir / _ENDPOINTS, ignore_errors=True)
-    shutil.rmtree(_ipc_path(run_dir), ignore_errors=True)
+    shutil.rmtree(ipc_path(run_dir), ignore_errors=True)
 
 
-def _ipc_path(run_dir: Path) -> Path:
+def ipc_path(run_dir: Path) -> Path:
+    """Where the private folder of a run's socket files lies, whether it is there or not."""
     digest = hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"troupe-{os.getuid()}-{digest}"
     if len(os.fsencode(folder)) + _ROLE <= zmq.IPC_PATH_MAX_LEN:
@@ -307,13 +311,15 @@ def send(socket: Socket, frames: Sequence[Buffer], to: bytes | None = None, flag
     socket.send(last, flags, len(last) <= COPIED)
 
 
-def receive(socket: Socket, flags: int = 0) -> list[Buffer]:
-    """Receives a message; only its first frame is copied.
+def receive(socket: Socket) -> list[Buffer] | None:
+    """Receives a message if there is one, without waiting; only its first frame is copied.
 
-    Raises:
-        zmq.Again: if there is none (with ``flags=zmq.NOBLOCK``).
+    It is the only way to receive: what a poll has said is no promise.
     """
-    frame = socket.recv(flags, copy=False)
+    try:
+        frame = socket.recv(copy=False)
+    except zmq.Again:
+        return None
     frames: list[Buffer] = [frame.bytes]
     while frame.more:
         frame = socket.recv(copy=False)
@@ -321,7 +327,10 @@ def receive(socket: Socket, flags: int = 0) -> list[Buffer]:
     return frames
 
 
-def receive_from(socket: Socket, flags: int = 0) -> tuple[bytes, list[Buffer]]:
-    """Receives a message by a ROUTER: who sent it, and its frames (none, from some fools)."""
-    sender = socket.recv(flags, copy=False)
-    return sender.bytes, receive(socket) if sender.more else []
+def receive_from(socket: Socket) -> tuple[bytes, list[Buffer]] | None:
+    """Receives by a ROUTER, if there is a message: who sent it, and its frames (maybe none)."""
+    try:
+        sender = socket.recv(copy=False)
+    except zmq.Again:
+        return None
+    return sender.bytes, (receive(socket) or []) if sender.more else []

@@ -21,12 +21,17 @@ import numpy as np
 import zmq
 
 from transport import sockets, wire
-from transport.keys import ClientKeys, Doorkeeper, ServerKeys
+from transport.door import Handshake
+from transport.keys import ClientKeys, ServerKeys
+from transport.listeners import Listeners
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
 
 _ALL = b"*"
-_QUEUE = Bounds(messages=4)  # Versions queued per follower; a slow one gets the newest later.
+# Versions queued per follower; a slow one gets the newest later.
+_QUEUE = Bounds(messages=4, frame=wire.LARGEST)
+LIMITS = wire.Limits(size=wire.LARGEST)
+"""Whoever follows trusts the publisher, and weights are as large as they are."""
 
 
 class Publisher:
@@ -61,26 +66,30 @@ class Publisher:
         self._lock = threading.Lock()
         self._news = threading.Event()  # A version that has not been sent yet.
         self._stop = threading.Event()
-        self._ready = threading.Event()
-        self._errors: list[ValueError] = []
-        self._options = (run_dir, name, address, keys, beacon)
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._error: BaseException | None = None
+        self._beacon = beacon
+        self._listeners = Listeners(run_dir, keys)
+        # A renewed subscription is news.
+        options = {int(zmq.XPUB_VERBOSE): 1}
+        self._listener = self._listeners.listen(zmq.XPUB, name, address, _QUEUE, options)
+        # From here on the socket is the thread's.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
-        self._ready.wait()
-        if self._errors:
-            self._thread.join()
-            raise self._errors[0]
 
     def publish(self, version: int, tensors: Tensors) -> None:
         """Makes a version the newest; the tensors are copied.
 
         Raises:
             ValueError: if it is not newer than the last, or a tensor cannot be sent.
+            RuntimeError: if publishing has come to an end.
         """
+        if self._error is not None:
+            raise RuntimeError(f"nothing is published any more: {self._error}") from self._error
         if version <= self.version:
             raise ValueError(f"version {version} is not newer than {self.version}")
         copies = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
         frames = wire.encode(Header(Kind.WEIGHTS, epoch=self._life, version=version), copies)
+        wire.check_size(frames, LIMITS)
         with self._lock:
             self.version, self._tensors, self._frames = version, copies, frames
         self._news.set()
@@ -96,42 +105,36 @@ class Publisher:
         self._news.set()
         self._thread.join()
 
-    def _serve(self) -> None:
+    def _run(self) -> None:
         """The thread's work; it alone touches the socket."""
-        run_dir, name, address, keys, beacon = self._options
-        context = zmq.Context()
-        door = None if keys is None else Doorkeeper(context, keys)
-        socket = sockets.new_socket(context, zmq.XPUB, bounds=_QUEUE)
-        socket.xpub_verbose = True  # A renewed subscription is news.
         try:
-            sockets.bind(socket, address, run_dir=run_dir, role=name, keys=keys)
-        except ValueError as error:
-            self._errors.append(error)
-            self._stop.set()
-        self._ready.set()
-        next_beacon = time.monotonic()
+            self._serve()
+        except BaseException as error:  # Whoever publishes next is to know.
+            self._error = error
+        finally:
+            self._listeners.close()
+
+    def _serve(self) -> None:
+        beacon = time.monotonic()
         while not self._stop.is_set():
             if self._news.wait(0.02):
                 self._news.clear()
-                self._send(socket, _ALL)
-            while socket.poll(0):
-                subscription = socket.recv()
+                self._send(_ALL)
+            self._listeners.renew()
+            while (frames := sockets.receive(self._listener.socket)) is not None:
+                subscription = bytes(frames[0])
                 if subscription[:1] == b"\x01" and subscription[1:] != _ALL:
-                    self._send(socket, subscription[1:])
-            if self.version >= 0 and time.monotonic() >= next_beacon:
-                next_beacon = time.monotonic() + beacon
+                    self._send(subscription[1:])
+            if self.version >= 0 and time.monotonic() >= beacon:
+                beacon = time.monotonic() + self._beacon
                 header = Header(Kind.LATEST, epoch=self._life, version=self.version)
-                sockets.send(socket, [_ALL, *wire.encode(header)])
-        socket.close()
-        if door is not None:
-            door.close()
-        context.term()
+                sockets.send(self._listener.socket, [_ALL, *wire.encode(header)])
 
-    def _send(self, socket: sockets.Socket, topic: bytes) -> None:
+    def _send(self, topic: bytes) -> None:
         with self._lock:
             frames = self._frames
         if frames:
-            sockets.send(socket, [topic, *frames])
+            sockets.send(self._listener.socket, [topic, *frames])
 
 
 class Subscriber:
@@ -147,7 +150,7 @@ class Subscriber:
         endpoint: str,
         *,
         keys: ClientKeys | None = None,
-        limits: wire.Limits = wire.LIMITS,
+        limits: wire.Limits = LIMITS,
     ) -> None:
         self.version = -1
         self.counts: Counter[str] = Counter()
@@ -157,6 +160,7 @@ class Subscriber:
         self._asked = time.monotonic()
         self._context = zmq.Context()
         self._socket = sockets.new_socket(self._context, zmq.SUB, bounds=_QUEUE)
+        self._handshake = Handshake(self._socket, keys is not None)
         for topic in (_ALL, self._own):
             self._socket.subscribe(topic)
         try:
@@ -166,12 +170,16 @@ class Subscriber:
             raise
 
     def poll(self) -> tuple[int, dict[str, Array]] | None:
-        """The newest version and its tensors, if it is newer than the last one given."""
+        """The newest version and its tensors, if it is newer than the last one given.
+
+        Raises:
+            RefusedError: if the publisher does not let us in.
+        """
         newest, known = None, self.version
-        while self._socket.poll(0):
-            _, *frames = sockets.receive(self._socket)
+        self._handshake.check()
+        while (frames := sockets.receive(self._socket)) is not None:
             try:
-                message = wire.decode(frames, self._limits)
+                message = wire.decode(frames[1:], self._limits)
             except WireError as error:
                 self.counts[f"refused {error.reason}"] += 1
                 continue
@@ -197,6 +205,7 @@ class Subscriber:
 
         Raises:
             TimeoutError: if there is none in time.
+            RefusedError: if the publisher does not let us in.
         """
         deadline = time.monotonic() + timeout
         while (newest := self.poll()) is None:
@@ -208,5 +217,6 @@ class Subscriber:
 
     def close(self) -> None:
         """Stops following."""
+        self._handshake.close()
         self._socket.close()
         self._context.term()

@@ -50,6 +50,12 @@ SMALL = 32 * 1024
 """Bytes up to which a tensor travels inside the head."""
 SMALL_TOTAL = 64 * 1024
 """Bytes of tensors that the head holds at most."""
+SIZE = 64 << 20
+"""Bytes of a message and of a frame, unless something else is agreed on."""
+LARGEST = 1 << 34
+"""Bytes of a tensor, whatever is agreed on."""
+NOTE = 1000
+"""Letters of a note; longer ones are cut where they are encoded."""
 
 _OUTER = struct.Struct("<4sI")
 _INNER = struct.Struct("<BBxxII")
@@ -129,7 +135,7 @@ class Header(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkn
     due: _Frame = -1
     version: _Natural = 0
     worker: _Natural = 0
-    note: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    note: Annotated[str, msgspec.Meta(max_length=NOTE)] = ""
     parts: Annotated[
         tuple[Annotated[int, msgspec.Meta(ge=1, le=2**20)], ...], msgspec.Meta(max_length=65536)
     ] = ()
@@ -155,16 +161,18 @@ class Limits:
 
     Attributes:
         size: bytes of a message, all frames together.
+        nested: bytes of a message that carries others, each of which may have ``size``.
         frames: frames of a message.
         header: bytes of its header.
     """
 
-    size: int = 1 << 30
+    size: int = SIZE
+    nested: int = 1 << 30
     frames: int = 8192
     header: int = 1 << 20
 
     def __post_init__(self) -> None:
-        for name in ("size", "frames", "header"):
+        for name in ("size", "nested", "frames", "header"):
             if getattr(self, name) < 1:
                 raise ValueError(f"limit {name} must be at least 1, got {getattr(self, name)}")
 
@@ -232,7 +240,7 @@ def _layout(described: bytes) -> _Layout:
     views, offset, large = [], 0, 0
     for header in headers:
         dtype, shape = _DTYPES[header.dtype], header.shape
-        if math.prod(max(d, 1) for d in shape) * dtype.itemsize > LIMITS.size:
+        if math.prod(max(d, 1) for d in shape) * dtype.itemsize > LARGEST:
             raise WireError("shape", f"tensor {header.name!r} {shape} is larger than any message")
         size = math.prod(shape) * dtype.itemsize
         if size <= SMALL and offset + size <= SMALL_TOTAL:
@@ -281,7 +289,7 @@ def answer_header(
         due=request.due,
         version=version,
         worker=worker,
-        note=note[:1000],
+        note=note,
     )
 
 
@@ -316,6 +324,24 @@ def encode(header: Header, tensors: Tensors | None = None) -> list[Buffer]:
     return [_seal(header, layout.described, small, frames), *frames]
 
 
+def check_size(frames: Sequence[Buffer], limits: Limits = LIMITS) -> int:
+    """Makes sure, before a message is sent, that it will not be refused for its size.
+
+    Returns:
+        its bytes.
+
+    Raises:
+        ValueError: if it would be.
+    """
+    size = sum(map(len, frames))
+    if size > limits.size or len(frames) > limits.frames:
+        raise ValueError(
+            f"a message of {size} bytes in {len(frames)} frames is too large to be sent: at most "
+            f"{limits.size} bytes and {limits.frames} frames are allowed; send it in parts"
+        )
+    return size
+
+
 def encode_nested(header: Header, messages: Sequence[Sequence[Buffer]]) -> list[Buffer]:
     """Frames of a message that carries whole messages, in order."""
     header = msgspec.structs.replace(header, parts=tuple(map(len, messages)))
@@ -331,6 +357,11 @@ def _seal(
     nested: bool = False,
 ) -> bytes:
     """The head: prefix with its CRC, header, description, small tensors."""
+    if header.note and (len(header.note) > NOTE or not header.note.isascii()):
+        # Whoever words an error has no eye for what a header can carry.
+        note = header.note.encode(errors="backslashreplace").decode()
+        note = note if len(note) <= NOTE else note[: NOTE - 4] + " ..."
+        header = msgspec.structs.replace(header, note=note)
     body = _encode(header)
     padding = _PADDING[(_PREFIX.size + len(body) + len(described)) % _ALIGN]
     inner = _INNER.pack(VERSION, nested, len(body), len(described))
@@ -357,8 +388,8 @@ def decode(frames: Sequence[Buffer], limits: Limits = LIMITS) -> Message:
     head = frames[0]
     size = len(head)
     total = size if count == 1 else sum(map(len, frames))
-    if total > limits.size:
-        raise WireError("size", f"{total} bytes, at most {limits.size} are allowed")
+    if total > limits.nested and total > limits.size:
+        raise WireError("size", f"{total} bytes, at most {limits.nested} are allowed")
     if size < _PREFIX.size:
         raise WireError("short", f"a head of {size} bytes")
     magic, crc, version, nested, length, description = _PREFIX.unpack_from(head)
@@ -366,6 +397,8 @@ def decode(frames: Sequence[Buffer], limits: Limits = LIMITS) -> Message:
         raise WireError("magic", f"begins with {magic!r}")
     if version != VERSION:
         raise WireError("version", f"version {version}, this side speaks {VERSION}")
+    if total > (most := limits.nested if nested else limits.size):
+        raise WireError("size", f"{total} bytes, at most {most} are allowed")
     middle = _PREFIX.size + length
     end = middle + description
     if length + description > limits.header or end > size:

@@ -10,7 +10,6 @@ the rows of several requests over at once; where their widths differ, the narrow
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import time
@@ -24,6 +23,7 @@ import numpy as np
 import zmq
 
 from transport import sockets, wire
+from transport.door import Handshake
 from transport.keys import ClientKeys
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Message, Tensors, WireError, answer_header
@@ -101,26 +101,40 @@ class Worker:
         """Serves until ``stop()``, which is asked several times a second, says so.
 
         Raises:
-            ValueError: if the pool cannot be found, or serves something else.
+            ValueError: if the pool cannot be found, serves something else, or does not let this
+                worker in (``RefusedError``).
         """
         while not stop():
             # A new socket has a new identity: what the last one was asked is none of its business.
-            socket = self._connect()
+            config = self._config
+            name = b"w%d-%d-" % (config.number, os.getpid()) + secrets.token_hex(4).encode()
+            socket = sockets.new_socket(
+                self._context, zmq.DEALER, bounds=config.bounds, identity=name
+            )
+            handshake = Handshake(socket, self._keys is not None)
             try:
-                self._serve(socket, stop)
+                self._connect(socket, handshake, stop)
+                self._serve(socket, handshake, stop)
             finally:
+                handshake.close()
                 self._send(socket, wire.encode(Header(Kind.BYE)))
                 socket.close(linger=100)
 
-    def _serve(self, socket: sockets.Socket, stop: Callable[[], bool]) -> None:
-        """Serves until it is to stop, or the broker has been silent for too long."""
+    def _serve(
+        self, socket: sockets.Socket, handshake: Handshake, stop: Callable[[], bool]
+    ) -> None:
+        """Serves until it is to stop, or the broker cannot be heard or told any more."""
         bounds = self._config.bounds
         heard = beat = time.monotonic()
         while not stop() and time.monotonic() - heard < 2 * bounds.silence:
             self._update()
-            if socket.poll(round(bounds.heartbeat * 1000)):
-                self._handle(socket, sockets.receive(socket))
+            socket.poll(round(bounds.heartbeat * 1000))
+            if (frames := sockets.receive(socket)) is not None:
+                if not self._handle(socket, frames):
+                    return
                 heard = time.monotonic()
+            else:
+                handshake.check()
             if time.monotonic() - beat >= bounds.heartbeat:
                 beat = time.monotonic()
                 self._send(socket, wire.encode(Header(Kind.HEARTBEAT)))
@@ -129,43 +143,52 @@ class Worker:
         """Closes the context."""
         self._context.term()
 
-    def _connect(self) -> sockets.Socket:
+    def _connect(
+        self, socket: sockets.Socket, handshake: Handshake, stop: Callable[[], bool]
+    ) -> None:
+        """Connects and says what is served, once the connection is there.
+
+        It is waited for as long as the broker may be silent (IMMEDIATE: none, no room to send).
+        """
         config = self._config
-        identity = b"w%d-%d-" % (config.number, os.getpid()) + secrets.token_hex(4).encode()
-        socket = sockets.new_socket(
-            self._context, zmq.DEALER, bounds=config.bounds, identity=identity
-        )
         endpoint = sockets.find_endpoint(config.run_dir, f"{config.name}-workers")
         sockets.connect(socket, endpoint, self._keys)
-        # IMMEDIATE: this waits for the connection, and only as long as the broker may be silent.
-        if socket.poll(round(config.bounds.silence * 1000), zmq.POLLOUT):
-            self._send(socket, self._ready)
-        return socket
+        deadline = time.monotonic() + config.bounds.silence
+        while not stop() and time.monotonic() < deadline:
+            if socket.poll(100, zmq.POLLOUT):
+                self._send(socket, self._ready)
+                return
+            handshake.check()
 
-    def _send(self, socket: sockets.Socket, frames: list[Buffer]) -> None:
-        with contextlib.suppress(zmq.Again):  # No broker: it will hear from the next socket.
+    def _send(self, socket: sockets.Socket, frames: list[Buffer]) -> bool:
+        """Sends, if there is a broker; else it will hear from the next socket."""
+        try:
             sockets.send(socket, frames, flags=zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
 
-    def _handle(self, socket: sockets.Socket, frames: list[Buffer]) -> None:
+    def _handle(self, socket: sockets.Socket, frames: list[Buffer]) -> bool:
+        """Does what the broker says; False if it cannot be told the answer."""
         try:
             message = wire.decode(frames, self._config.limits)
             requests = [wire.decode(nested, self._config.limits) for nested in message.nested]
         except WireError:  # Damaged on the way: leaving and coming back returns the lease.
             traceback.print_exc()
             self._send(socket, wire.encode(Header(Kind.BYE)))
-            self._send(socket, self._ready)
-            return
+            return self._send(socket, self._ready)
         header = message.header
         if header.kind is Kind.LEASE:
             self._update()
             answers = self._answer(requests, header.epoch)
             result = wire.encode_nested(Header(Kind.RESULT, epoch=header.epoch), answers)
-            self._send(socket, result)
             self.leases += 1
-        elif header.kind is Kind.RESET:
-            self._send(socket, self._ready)
-        elif header.kind is Kind.ERROR:
+            return self._send(socket, result)
+        if header.kind is Kind.RESET:
+            return self._send(socket, self._ready)
+        if header.kind is Kind.ERROR:
             raise ValueError(f"pool {self._config.name}: {header.note}")
+        return True
 
     def _update(self) -> None:
         """Takes newer weights, if there are any."""
@@ -183,10 +206,13 @@ class Worker:
         inputs = [request.tensors for request in requests]
         try:
             outputs = run_rows(self._infer, inputs, self._config.fill)
-            return [
+            answers = [
                 wire.encode(answer_header(request.header, Kind.REPLY, "", *tags), tensors)
                 for request, tensors in zip(requests, outputs, strict=True)
             ]
+            for answer in answers:
+                wire.check_size(answer, self._config.limits)
+            return answers
         except Exception as error:  # The function's fault is the client's to know, not our end.
             if len(requests) > 1:  # One of them was odd, and the others are not to blame.
                 return [self._answer([request], epoch)[0] for request in requests]

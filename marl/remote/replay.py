@@ -84,8 +84,11 @@ class RemoteReplay:
     def _settle(self, most: int) -> None:
         """Waits until at most so many insertions are on their way."""
         while True:
-            for reply in self._client.arrived():
+            arrived = self._client.arrived()
+            for reply in arrived:
                 self._open.pop(reply.number, None)
+            for reply in arrived:
+                reply.checked()
             if len(self._open) <= most or self._stop():
                 return
             # However long the learner takes: it is not for us to give up.

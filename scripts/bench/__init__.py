@@ -150,11 +150,9 @@ def main(args: Sequence[str]) -> None:
     """Lists or runs benches, as the options say.
 
     Raises:
-        ValueError: if there is no such bench, or an option is out of range.
+        ValueError: if there is no such bench, an option is out of range, or a bench failed
+            half-way: the rows that it had by then are shown and saved.
     """
-    from rich.console import Console
-    from rich.live import Live
-
     options = parse(Options, "troupe bench", args)
     names = list(benches()) if options.names == ("all",) else list(options.names)
     if options.json is not None and len(names) != 1:
@@ -163,14 +161,36 @@ def main(args: Sequence[str]) -> None:
     if not names:
         width = max(map(len, benches()), default=0) + 2
         print("\n".join(f"{name:<{width}}{what}" for name, what in benches().items()))
+    failures = []
     for name, rows in running.items():
-        measured: list[Row] = []
-        with Live(console=Console(), auto_refresh=False) as live:
+        measured, failure = _measure(name, rows)
+        if failure:
+            failures.append(failure)
+        if options.json is not None:
+            save(options.json, name, options.seconds, measured, failure)
+    if failures:
+        raise ValueError("; ".join(failures))
+
+
+def _measure(name: str, rows: Iterator[Row]) -> tuple[list[Row], str]:
+    """Takes and shows a bench's rows.
+
+    Returns:
+        the rows, and what ended the bench before its last row ("" if nothing did).
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    measured: list[Row] = []
+    with Live(console=Console(), auto_refresh=False) as live:
+        try:
             for row in rows:
                 measured.append(row)
                 live.update(_table(name, measured), refresh=live.console.is_terminal)
-        if options.json is not None:
-            save(options.json, name, options.seconds, measured)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}".strip().removesuffix(":")
+            return measured, f"{name} failed after {len(measured)} rows ({what})"
+    return measured, ""
 
 
 def machine() -> dict[str, Any]:
@@ -195,8 +215,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-def save(path: Path, name: str, seconds: float, rows: Iterable[Row]) -> None:
-    """Writes a bench's rows as JSON, with the machine and the versions beside them."""
+def save(path: Path, name: str, seconds: float, rows: Iterable[Row], failure: str = "") -> None:
+    """Writes a bench's rows as JSON, with the machine and the versions beside them.
+
+    Args:
+        path: the file.
+        name: the bench's.
+        seconds: that it was given.
+        rows: what it measured.
+        failure: what ended it half-way, if anything did.
+    """
     report = {
         "bench": name,
         "seconds": seconds,
@@ -205,7 +233,7 @@ def save(path: Path, name: str, seconds: float, rows: Iterable[Row]) -> None:
         "machine": machine(),
         "versions": versions(),
         "rows": [asdict(row) for row in rows],
-    }
+    } | ({"failure": failure} if failure else {})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

@@ -13,7 +13,6 @@ Plots go to ``runs/bench-pool``.
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 import time
@@ -27,7 +26,7 @@ import numpy as np
 
 from games.tracking import TrackingBatched, TrackingConfig, where
 from scripts.bench import Row
-from transport.client import Client, ClientConfig
+from transport.client import Client
 from transport.launch import Role, Supervisor
 from transport.realtime import FixedAge, FrameTimer, NewestWins, Player, Playout
 from transport.schedules import (
@@ -280,8 +279,7 @@ def _measure(
         ]
         with Supervisor(run_dir, roles):
             endpoint = find_endpoint(run_dir, "pool")
-            config = ClientConfig(retry=math.inf, window=100_000)
-            with Client(endpoint, config=config) as client:
+            with Client(endpoint) as client:
                 while client.stats()["workers"] < workers:
                     time.sleep(0.05)
                 frames = max(60, int(seconds * RATE))

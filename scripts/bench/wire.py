@@ -20,7 +20,8 @@ import zmq
 
 from scripts.bench import Row
 from transport import sockets, wire
-from transport.keys import Doorkeeper, load_client_keys, load_server_keys, make_keys
+from transport.door import Doorkeeper
+from transport.keys import load_client_keys, load_server_keys, make_keys
 from transport.launch import Role, Supervisor
 from transport.wire import Header, Kind
 
@@ -28,9 +29,9 @@ PAYLOADS = {"1 KB": 1_000, "100 KB": 100_000, "2 MB": 2_000_000}
 TRANSPORTS = {"ipc": "ipc", "tcp": "tcp", "tcp + CURVE": "tcp"}
 TURNS = 7  # how often the two sides take turns for one figure
 WINDOW = 16  # messages in flight while bandwidth is measured
+TIMEOUT = 60.0  # seconds that an answer may take
 
 Connection = dict[str, sockets.Socket]
-Serve = Callable[[sockets.Socket], None]
 
 
 def run(seconds: float) -> Iterator[Row]:
@@ -86,16 +87,20 @@ def _send_ours(socket: sockets.Socket, array: np.ndarray[Any, Any]) -> None:
     sockets.send(socket, wire.encode(Header(Kind.REQUEST, request=1), {"x": array}))
 
 
-def _receive_ours(socket: sockets.Socket) -> np.ndarray[Any, Any]:
-    return wire.decode(sockets.receive(socket)).tensors["x"]
+def _receive_ours(socket: sockets.Socket) -> np.ndarray[Any, Any] | None:
+    frames = sockets.receive(socket)
+    return None if frames is None else wire.decode(frames).tensors["x"]
 
 
 def _send_bare(socket: sockets.Socket, array: np.ndarray[Any, Any]) -> None:
     socket.send(array.data, 0, array.nbytes <= sockets.COPIED)
 
 
-def _receive_bare(socket: sockets.Socket) -> np.ndarray[Any, Any]:
-    return np.frombuffer(socket.recv(copy=False).buffer, np.uint8)
+def _receive_bare(socket: sockets.Socket) -> np.ndarray[Any, Any] | None:
+    try:
+        return np.frombuffer(socket.recv(copy=False).buffer, np.uint8)
+    except zmq.Again:
+        return None
 
 
 SIDES = {"ours": (_send_ours, _receive_ours), "bare": (_send_bare, _receive_bare)}
@@ -104,32 +109,46 @@ SIDES = {"ours": (_send_ours, _receive_ours), "bare": (_send_bare, _receive_bare
 def _round_trip(
     side: str, socket: sockets.Socket, array: np.ndarray[Any, Any], seconds: float
 ) -> float:
-    """Median seconds from sending an array to having it back."""
+    """Median seconds from sending an array to having it back.
+
+    Raises:
+        TimeoutError: if it does not come back.
+    """
     send, receive = SIDES[side]
     times: list[float] = []
     end = time.perf_counter() + seconds
     while (began := time.perf_counter()) < end or len(times) < 10:
         send(socket, array)
-        receive(socket)
+        if receive(socket) is None:
+            raise TimeoutError(f"the process of {side} sent nothing back in {TIMEOUT:g} s")
         times.append(time.perf_counter() - began)
     return statistics.median(times)
 
 
 def _rate(side: str, socket: sockets.Socket, array: np.ndarray[Any, Any], seconds: float) -> float:
-    """Messages a second, one way; the other side says by an empty frame that it has one."""
+    """Messages a second, one way; the other side says by an empty frame that it has one.
+
+    Raises:
+        TimeoutError: if it does not say so.
+    """
     send, _ = SIDES[side]
     sent = got = 0
+
+    def acknowledge() -> None:
+        if sockets.receive(socket) is None:
+            raise TimeoutError(f"the process of {side} acknowledged nothing in {TIMEOUT:g} s")
+
     began = time.perf_counter()
     while (now := time.perf_counter()) - began < seconds or sent < 2 * WINDOW:
         send(socket, array)
         sent += 1
         if sent - got >= WINDOW:
-            socket.recv()
+            acknowledge()
             got += 1
     elapsed = now - began
     rate = got / elapsed
     while got < sent:
-        socket.recv()
+        acknowledge()
         got += 1
     return rate
 
@@ -141,10 +160,11 @@ def _connect(context: Any, run_dir: Path, side: str) -> Connection:
         keys = load_client_keys(run_dir / "keys" / "clients" / "bench.json")
     for mode in ("echo", "sink"):
         socket = sockets.new_socket(context, zmq.DEALER)
-        socket.rcvtimeo = 60_000
+        # It has nothing else to wait for, and bare pyzmq would wait in the call, too.
+        socket.rcvtimeo = round(TIMEOUT * 1000)
         sockets.connect(socket, sockets.find_endpoint(run_dir, f"{side}-{mode}"), keys)
-        if not socket.poll(60_000, zmq.POLLOUT):
-            raise RuntimeError(f"no connection to the process of {side}")
+        if not socket.poll(round(TIMEOUT * 1000), zmq.POLLOUT):
+            raise TimeoutError(f"no connection to the process of {side}")
         connection[mode] = socket
     return connection
 
@@ -172,8 +192,7 @@ def serve(run_dir: Path, number: int, stop: Callable[[], bool], *, side: str, ad
     while not stop():
         for ready, _ in poller.poll(100):
             # As long as there is more, without asking the poller: like a loop of blocking calls.
-            while ready.poll(1):
-                array = receive(ready)
+            while ready.poll(1) and (array := receive(ready)) is not None:
                 if ready is echo:
                     send(ready, array)
                 else:

@@ -80,6 +80,25 @@ def test_the_json(fake: str, tmp_path: Path) -> None:
     assert {"python", "numpy", "torch", "troupe"} <= set(report["versions"])
 
 
+def test_a_bench_that_fails_half_way_keeps_its_rows_and_says_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = "    raise TimeoutError()\n    yield Row(\"goats\""
+    source = FAKE.replace("    yield Row(\"goats\"", broken)
+        '    yield Row("goats"', '    raise TimeoutError()\n    yield Row("goats"'
+    )
+    (tmp_path / "broken_for_test.py").write_text(source)
+    monkeypatch.setattr(bench, "__path__", [*bench.__path__, str(tmp_path)])
+    file = tmp_path / "rows.json"
+    assert main(["bench", "broken_for_test", "--json", str(file)]) == 2
+    said = capsys.readouterr()
+    assert said.err == "troupe bench: broken_for_test failed after 2 rows (TimeoutError)\n"
+    assert "2,469x" in said.out
+    report = json.loads(file.read_text())
+    assert len(report["rows"]) == 2
+    assert report["failure"] == "broken_for_test failed after 2 rows (TimeoutError)"
+
+
 @pytest.mark.parametrize("work", [0.0003, 0.01, 3.0])
 def test_rate_counts_calls_per_second(work: float, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]

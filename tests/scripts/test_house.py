@@ -141,3 +141,20 @@ def test_every_module_says_what_it_is(package: str) -> None:
     for file in sources(package):
         text = file.read_text(encoding="utf-8")
         assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{file} has no docstring"
+
+
+def test_no_receive_waits() -> None:
+    """Sockets are made in one place, where waiting is switched off, and read in one place."""
+    receives = {f"recv{ending}" for ending in ("", "_multipart", "_string", "_json", "_into")}
+    exempt = {ROOT / "transport" / "sockets.py", ROOT / "scripts" / "bench" / "wire.py"}
+    for package in PACKAGES:
+        for file in set(sources(package)) - exempt:
+            if "zmq" not in {name.partition(".")[0] for name in imports(file)}:
+                continue
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    name, where = node.func.attr, f"{file}:{node.lineno}"
+                    assert name not in receives, f"{where} receives without transport.sockets"
+                    assert name != "socket", f"{where} makes a socket without transport.sockets"
+                if isinstance(node, ast.Attribute):
+                    assert node.attr.lower() != "rcvtimeo", f"{file}:{node.lineno} lets it wait"

@@ -81,6 +81,14 @@ def pool(run_dir, infer=double, workers=1, schedule=None, broker=None, keys=None
             thread.stop()
 
 
+def until(condition, seconds=30.0):
+    """Waits until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.01)
+
+
 def client(run_dir, name="pool", keys=None, **config):
     return Client(find_endpoint(Path(run_dir), name), config=ClientConfig(**config), keys=keys)
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
+import time
+
 import numpy as np
 import pytest
 
 from tests.transport.parts import Thread, client
-from transport import wire
-from transport.client import Client, ClientConfig, RemoteError
+from transport import sockets, wire
+from transport.client import Client, ClientConfig, RemoteError, _Call
 from transport.service import Service
 from transport.sockets import find_endpoint
 from transport.wire import Header, Kind
@@ -60,9 +63,46 @@ def test_a_call_that_is_sent_again_and_again_runs_once(table, tmp_path):
                 caller._send(call, again=True)
         sizes = [int(caller.result(ticket).tensors["size"]) for ticket in tickets]
         assert sorted(table[1]) == list(range(100))
-        assert sizes == list(range(1, 101))
+        assert sorted(sizes) == list(range(1, 101))
         assert table[0].part.counts["repeated"] > 0
         assert caller.balance() == 0
+
+
+def test_a_client_that_acknowledges_nothing_cannot_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("transport.service._SIZE", 1 << 20)
+    runs = []
+
+    def large(tensors):
+        runs.append(1)
+        return {"x": np.zeros(300_000, np.uint8)}
+
+    thread = Thread(lambda: Service({"large": large}, tmp_path, name="table"))
+    with client(tmp_path, "table") as caller:
+        caller.describe()
+        # An honest client says with each call which ones are settled; this one never does.
+        caller._calls[-1] = _Call(-1, [], 0, time.monotonic(), math.inf, math.inf)
+        header = [Header(Kind.REQUEST, request=n, note="large") for n in range(20)]
+        for head in header:
+            caller._push(wire.encode(head))
+        refused = wire.encode(Header(Kind.REQUEST, request=20, note="large"))
+        caller._calls[20] = _Call(-1, refused, 0, time.monotonic(), 0.0, 1.0)
+        with pytest.raises(RemoteError, match="bytes of answers are remembered"):
+            caller.result(20)
+        assert 1 <= len(runs) <= 5
+        settled = Header(Kind.REQUEST, request=21, oldest=21, note="large")
+        caller._calls[21] = _Call(-1, wire.encode(settled), 0, time.monotonic(), 0.0, 1.0)
+        assert len(caller.result(21).tensors["x"]) == 300_000
+    thread.stop()
+
+
+def test_a_service_leaves_nothing_behind(tmp_path):
+    service = Service({}, tmp_path, name="table")
+    assert sockets.ipc_path(tmp_path).exists()
+    other = Service({}, tmp_path, name="other")
+    service.close()
+    assert list(sockets.ipc_path(tmp_path).iterdir()) == [sockets.ipc_path(tmp_path) / "other"]
+    other.close()
+    assert not sockets.ipc_path(tmp_path).exists()
 
 
 def test_calls_that_come_out_of_order_run_once(table, tmp_path):

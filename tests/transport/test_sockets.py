@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import zmq
 
-from tests.transport.parts import Thread, client, double, pool, rows
+from tests.transport.parts import Thread, client, double, pool, rows, until
 from transport import sockets, wire
 from transport.broker import Broker, BrokerConfig
-from transport.client import Client, ClientConfig
+from transport.client import Client
+from transport.door import RefusedError
 from transport.keys import ClientKeys, load_client_keys, load_server_keys, make_keys
 from transport.schedules import Batch
 from transport.sockets import Bounds, find_endpoint, is_local
+from transport.weights import Publisher, Subscriber
 from transport.worker import Worker, WorkerConfig
 
 
@@ -236,20 +238,106 @@ def wrong_server(alice):
     return ClientKeys(alice.public, alice.secret, zmq.curve_keypair()[0])
 
 
-@pytest.mark.parametrize("keys", [lambda alice: None, stranger, wrong_server])
-def test_others_stay_outside_and_disturb_nobody(keyed_pool, tmp_path, keys):
+OUTSIDERS = [
+    (lambda alice: None, "the server wants a key", ("no key", "hung up")),
+    (stranger, "the server does not know this client's key", ("unknown key",)),
+    (wrong_server, "the server's key is not the one in this client's file", ("other server key",)),
+]
+
+
+@pytest.mark.parametrize(("keys", "told", "counted"), OUTSIDERS)
+def test_others_stay_outside_are_told_why_and_disturb_nobody(
+    keyed_pool, tmp_path, capfd, keys, told, counted
+):
     broker, alice = keyed_pool
     endpoint = find_endpoint(tmp_path, "pool")
-    with (
-        Client(endpoint, keys=keys(alice), config=ClientConfig(timeout=0.5)) as outsider,
-        client(tmp_path, keys=alice) as caller,
-    ):
-        with pytest.raises(TimeoutError):
+    with Client(endpoint, keys=keys(alice)) as outsider, client(tmp_path, keys=alice) as caller:
+        began = time.monotonic()
+        with pytest.raises(RefusedError, match=f"not let in at .*: {told}"):
             outsider.call(rows(1))
+        assert time.monotonic() - began < 10  # It is no time-out.
         assert caller.call(rows(1)).tensors["y"] == 2
-        if keys is stranger:
-            assert broker.part.stats()["door_unknown_key"] >= 1
+        figures = [f"door_{name.replace(' ', '_')}" for name in counted]
+        until(lambda: any(caller.stats().get(figure) for figure in figures))
     assert broker.part.pool.ledger.counts["opened"] == 1
+    assert "not let in: " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("keys", "told", "counted"), OUTSIDERS)
+def test_a_worker_or_follower_that_is_not_let_in_says_so(keyed_pool, tmp_path, keys, told, counted):
+    _, alice = keyed_pool
+    worker = Thread(lambda: Worker(double, WorkerConfig(tmp_path), keys=keys(alice)))
+    publisher = Publisher(tmp_path, address="tcp", keys=load_server_keys(tmp_path / "keys"))
+    follower = Subscriber(find_endpoint(tmp_path, "weights"), keys=keys(alice))
+    with pytest.raises(RefusedError, match=told):
+        follower.latest(timeout=30)
+    until(lambda: not worker.alive)
+    assert isinstance(worker.error, RefusedError)
+    assert told in str(worker.error)
+    follower.close()
+    publisher.close()
+
+
+def test_a_key_for_a_server_without_keys_is_an_error(tmp_path):
+    files = make_keys(tmp_path / "keys", ["alice"])
+    keys = load_client_keys(files[1])
+    with (
+        pool(tmp_path, broker={"address": "tcp"}),
+        client(tmp_path, keys=keys) as caller,
+        pytest.raises(RefusedError, match="has a key, and the server wants none"),
+    ):
+        caller.call(rows(1))
+
+
+def test_a_key_that_was_added_counts_at_once_and_one_that_was_deleted_no_more(
+    keyed_pool, tmp_path, capfd
+):
+    broker, alice = keyed_pool
+    bob = load_client_keys(make_keys(tmp_path / "keys", ["bob"])[0])
+    with client(tmp_path, keys=alice) as stays, client(tmp_path, keys=bob) as goes:
+        for number in range(3):
+            assert stays.call(rows(number)).tensors["y"] == 2 * number
+            assert goes.call(rows(number)).tensors["y"] == 2 * number
+        (tmp_path / "keys" / "clients" / "bob.public").unlink()
+
+        def call_on():
+            goes.call(rows(1))
+            return False
+
+        with pytest.raises(RefusedError, match="does not know this client's key, or no longer"):
+            until(call_on)
+        for number in range(20):  # The others come again, workers included.
+            assert stays.call(rows(number)).tensors["y"] == 2 * number
+        assert stays.balance() == 0
+        with (
+            client(tmp_path, keys=bob) as again,
+            pytest.raises(RefusedError, match="does not know"),
+        ):
+            again.call(rows(1))
+    assert broker.part.pool.ledger.balance() == 0
+    assert f"shut out, for their keys were deleted: {bob.public.decode()}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["ipc", "tcp"])
+def test_a_follower_that_is_shut_out_hears_no_more_weights(tmp_path, address):
+    files = make_keys(tmp_path / "keys", ["alice", "bob"])
+    server = load_server_keys(tmp_path / "keys")
+    alice, bob = (load_client_keys(file) for file in files[1:])
+    publisher = Publisher(tmp_path, address=address, keys=server, beacon=0.05)
+    endpoint = find_endpoint(tmp_path, "weights")
+    stays, goes = (Subscriber(endpoint, keys=keys) for keys in (alice, bob))
+    publisher.publish(0, {"w": np.zeros(3)})
+    assert stays.latest(timeout=30)[0] == goes.latest(timeout=30)[0] == 0
+    (tmp_path / "keys" / "clients" / "bob.public").unlink()
+    with pytest.raises(RefusedError, match="no longer"):
+        goes.latest(timeout=30)
+    publisher.publish(1, {"w": np.ones(3)})
+    assert stays.latest(timeout=30)[0] == 1
+    assert goes.version == 0
+    for follower in (stays, goes):
+        follower.close()
+    publisher.close()
+    assert not sockets.ipc_path(tmp_path).exists()
 
 
 # Peers that do not play by the rules
