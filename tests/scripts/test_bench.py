@@ -83,10 +83,8 @@ def test_the_json(fake: str, tmp_path: Path) -> None:
 def test_a_bench_that_fails_half_way_keeps_its_rows_and_says_what_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = "    raise TimeoutError()\n    yield Row(\"goats\""
-    source = FAKE.replace("    yield Row(\"goats\"", broken)
-        '    yield Row("goats"', '    raise TimeoutError()\n    yield Row("goats"'
-    )
+    goats = '    yield Row("goats"'
+    source = FAKE.replace(goats, f"    raise TimeoutError()\n{goats}")
     (tmp_path / "broken_for_test.py").write_text(source)
     monkeypatch.setattr(bench, "__path__", [*bench.__path__, str(tmp_path)])
     file = tmp_path / "rows.json"
