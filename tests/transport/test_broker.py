@@ -208,6 +208,36 @@ def test_a_full_pool_makes_clients_wait_and_loses_nothing(tmp_path):
         assert broker.part.pool.ledger.counts["reply"] >= 300
 
 
+def test_large_requests_wait_before_the_broker_and_not_in_it(tmp_path):
+    """Sixty requests of 4 MB: what is not answered stays with who asks."""
+    most = [0]
+
+    def infer(tensors):
+        most[0] = max(most[0], broker.part.pool.ledger.size)
+        time.sleep(0.005)
+        return {"y": tensors["x"][:, :1]}
+
+    with pool(tmp_path, infer, workers=2) as (broker, _), client(tmp_path) as caller:
+        x = np.zeros((1, 4 << 20), np.uint8)
+        tickets = [caller.submit({"x": x}) for _ in range(60)]
+        assert all(caller.result(ticket).tensors["y"] == 0 for ticket in tickets)
+        assert broker.part.pool.counts["refused"] == 0
+    assert 0 < most[0] <= 33 << 20
+
+
+def test_what_is_too_large_is_an_error_on_the_side_that_has_it(tmp_path):
+    def large(tensors):
+        return {"y": np.zeros((1, 2 << 20), np.uint8)}
+
+    limits = wire.Limits(size=1 << 20)
+    with pool(tmp_path, large, worker={"limits": limits}), client(tmp_path) as caller:
+        with pytest.raises(RemoteError, match="too large to be sent: at most 1048576 bytes"):
+            caller.call(rows(1))
+        with pytest.raises(ValueError, match="too large to be sent"):
+            caller.submit({"x": np.zeros(wire.SIZE + 1, np.uint8)})
+        assert caller.balance() == caller.open_calls() == 0
+
+
 def test_figures_can_be_asked_for(tmp_path):
     with pool(tmp_path, workers=2), client(tmp_path) as caller:
         caller.call(rows(1))

@@ -109,6 +109,105 @@ def test_a_request_that_kills_its_workers_is_given_up():
     assert "given up after 3 workers" in outcome.note
 
 
+def test_a_poison_request_takes_no_others_with_it():
+    """It ends whoever has it: after the first time it is leased alone, and then given up."""
+    p = pool(Batch(64))
+    requests = [ask(p, number) for number in range(21)]
+    poison, killed, answered = requests[7], 0, 0
+    for number in range(40):
+        p.join(b"%d" % number, 0.0)
+        p.advance(0.0)
+        while leases := taken(p.leases):
+            for lease in leases:
+                if poison in lease.requests:
+                    killed += 1
+                    assert len(lease.requests) == (21 if killed == 1 else 1)
+                    p.leave(lease.worker, 0.0)
+                else:
+                    reply(p, lease, 0.0)
+            answered += len(leases)
+    outcomes = taken(p.outcomes)
+    failed = [outcome.request for outcome in outcomes if outcome.kind is Kind.ERROR]
+    assert failed == [poison]
+    assert len(outcomes) == 21
+    assert killed == 3
+
+
+def test_reasons_do_not_grow_from_request_to_request():
+    p = pool(Batch(64), max_leases=1)
+    for number in range(30):
+        ask(p, number)
+    p.join(b"w", 0.0)
+    p.advance(0.0)
+    p.leave(b"w", 0.0)
+    assert {outcome.note for outcome in p.outcomes} == {"given up after 1 workers: worker lost"}
+
+
+def test_workers_share_what_is_open():
+    """Whoever is free first does not take all: the others are free a moment later."""
+    p = pool(Batch(1024), silence=math.inf)
+    for worker in range(8):
+        p.join(b"%d" % worker, 0.0)
+    for number in range(16):
+        p.submit(Request(b"c", number, rows=64), 0.0)
+    p.advance(0.0)
+    leases = taken(p.leases)
+    assert [len(lease.requests) for lease in leases] == [2] * 8
+    for number in range(16, 24):  # All are busy: the first one to be free leaves some.
+        p.submit(Request(b"c", number, rows=64), 0.0)
+    reply(p, leases[0], 0.1)
+    assert [len(lease.requests) for lease in taken(p.leases)] == [3]
+
+
+def test_one_worker_takes_all():
+    p = pool(Batch(1024))
+    for number in range(16):
+        p.submit(Request(b"c", number, rows=64), 0.0)
+    p.join(b"w", 0.0)
+    p.advance(0.0)
+    assert [len(lease.requests) for lease in taken(p.leases)] == [16]
+
+
+def test_bytes_are_bounded():
+    p = pool(Batch(64), max_client_size=1000, max_size=1500)
+    for client, number, size in ((b"a", 0, 5000), (b"b", 0, 600), (b"b", 1, 600), (b"b", 0, 600)):
+        p.submit(Request(client, number, size=size), 0.0)
+    (outcome,) = taken(p.outcomes)  # One alone may be large, and a repeat counts once.
+    assert (outcome.request.client, outcome.request.number) == (b"b", 1)
+    assert outcome.note == "more than 1000 bytes of open requests"
+    assert not p.has_room()
+    p.forget(b"a")
+    assert p.has_room()
+    p.join(b"w", 0.0)
+    p.advance(0.0)
+    reply(p, taken(p.leases)[0], 0.1)
+    assert p.ledger.size == p.ledger.rows == p.ledger.open_requests() == 0
+    assert p.ledger.balance() == 0
+
+
+def test_a_pool_that_was_stopped_blames_nobody():
+    p = pool(lease=1.0, silence=1.0)
+    p.join(b"busy", 0.0)
+    ask(p, 0)
+    p.join(b"idle", 0.0)
+    p.excuse(5.0, 5.0)
+    p.advance(5.0)
+    assert set(p.workers()) == {b"busy", b"idle"}
+    p.advance(6.1)
+    assert p.workers() == []
+
+
+def test_requests_of_clients_that_went_pile_up_nowhere():
+    for schedule in (Batch(), FrameClock()):
+        p = pool(schedule)
+        for number in range(5000):
+            client = b"%d" % number
+            p.submit(Request(client, 0, message=b"large", frame=0), 0.0)
+            p.forget(client)
+        left = schedule._waiting if isinstance(schedule, Batch) else schedule._newest.requests
+        assert len(left) < 1100
+
+
 def test_in_real_time_what_a_lost_worker_had_is_dropped():
     p = pool(FrameClock())
     p.join(b"w", 0.0)

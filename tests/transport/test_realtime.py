@@ -77,6 +77,39 @@ def test_frames_are_paced_without_drift():
     assert started[-1] < 39 / 200 + 0.5
 
 
+def test_after_a_stall_frames_go_on_at_their_pace():
+    timer, began = FrameTimer(100.0), []
+    for frame in timer.frames(60):
+        began.append(time.monotonic())
+        if frame == 10:
+            time.sleep(0.5)
+    after = np.diff(began[11:])
+    assert timer.stalled == pytest.approx(0.49, abs=0.1) or timer.stalled > 0.49
+    # They would have come 49 at once.
+    assert (after < 0.004).sum() < 25
+
+
+def test_figures_of_arrivals_need_no_list_of_them():
+    freshness, times = Freshness(), np.cumsum(np.random.default_rng(0).random(1000))
+    for at in times:
+        freshness.arrived(float(at))
+    gaps = np.diff(times)
+    assert freshness.summary()["arrival_cv"] == pytest.approx(gaps.std() / gaps.mean())
+    assert len(freshness.arrivals) == 3
+    for version in range(5000):
+        freshness.played(version, version - 1, version)
+    assert len(freshness.versions) <= 1000
+    assert freshness.versions[4999] == 1
+
+
+def test_answers_for_frames_that_nobody_played_are_forgotten():
+    playout = FixedAge(fed([4] * 100))
+    for frame in range(100):
+        playout.add(frame, frame + 4, frame + 2, "x")
+    playout.pop(200)
+    assert not playout._waiting
+
+
 def test_freshness_adds_up():
     freshness = Freshness()
     for frame in range(10):

@@ -135,6 +135,14 @@ def test_a_batch_is_what_fits():
     assert taken == [[0, 1], [2], [3], [4], []]
 
 
+def test_a_batch_is_bounded_in_bytes():
+    schedule = Batch(max_rows=100, max_bytes=10)
+    for number, size in enumerate((4, 4, 4, 50, 1)):
+        schedule.add(ask(number, size=size), 0.0)
+    taken = [[request.number for request in schedule.take(0, 0.0)] for _ in range(5)]
+    assert taken == [[0, 1], [2], [3], [4], []]
+
+
 def test_a_batch_waits_until_it_is_full_or_old():
     schedule = Batch(max_rows=3, max_wait=0.5)
     schedule.add(ask(0, arrived=1.0), 1.0)

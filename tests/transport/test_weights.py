@@ -115,6 +115,22 @@ def test_waiting_in_vain_is_a_timeout(subscriber):
         subscriber.latest(timeout=0.1)
 
 
+@pytest.mark.timeout(30)
+def test_a_folder_that_cannot_be_written_is_an_error_and_no_wait(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ValueError, match="weights"):
+        Publisher(file / "run", address="tcp")
+
+
+def test_a_publisher_that_has_ended_says_so(publisher, monkeypatch):
+    monkeypatch.setattr(publisher, "_send", lambda topic: 1 / 0)
+    publisher.publish(1, weights(1))
+    publisher._thread.join(10)
+    with pytest.raises(RuntimeError, match="nothing is published any more: division by zero"):
+        publisher.publish(2, weights(2))
+
+
 def test_an_address_that_cannot_be_bound_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="needs keys"):
         Publisher(tmp_path, address="tcp://0.0.0.0:0")

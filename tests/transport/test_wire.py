@@ -172,3 +172,31 @@ def test_a_million_damaged_messages_do_no_harm():
 @pytest.mark.timeout(1800)
 def test_ten_million_damaged_messages_do_no_harm():
     endure(10_000_000)
+
+
+def test_notes_are_cut_where_they_are_encoded():
+    """Whoever words an error knows nothing of headers: no receiver may refuse the error itself."""
+    for note in ("x" * 5000, "é" * 5000, "\udc80" * 10, "fine", "schön"):
+        told = wire.decode(wire.encode(Header(Kind.ERROR, note=note))).header.note
+        assert 0 < len(told) <= wire.NOTE
+        assert told == note or told.endswith(" ...") or told == r"\udc80" * 10
+
+
+def test_what_is_too_large_is_refused_before_it_is_sent():
+    message = wire.encode(Header(Kind.REQUEST), {"x": np.zeros(2000, np.uint8)})
+    assert wire.check_size(message) == sum(map(len, message))
+    with pytest.raises(ValueError, match="too large to be sent: at most 1000 bytes"):
+        wire.check_size(message, wire.Limits(size=1000))
+
+
+def test_messages_that_carry_others_have_a_cap_of_their_own():
+    inner = wire.encode(Header(Kind.REQUEST), {"x": np.zeros(600, np.uint8)})
+    limits = wire.Limits(size=1000, nested=2500)
+    lease = wire.encode_nested(Header(Kind.LEASE), [inner] * 3)
+    assert len(wire.decode(lease, limits).nested) == 3
+    for frames in (
+        wire.encode_nested(Header(Kind.LEASE), [inner] * 4),
+        wire.encode(Header(Kind.REQUEST), {"x": np.zeros(1000, np.uint8)}),
+    ):
+        with pytest.raises(WireError, match="size"):
+            wire.decode(frames, limits)
