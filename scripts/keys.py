@@ -17,8 +17,8 @@ class Options:
     """Makes the keys of a server (once) and of clients that may come in.
 
     The folder stays with the server. Hand each client its file, clients/NAME.json, over a safe way:
-    it is all that a client needs. Whose NAME.public is deleted there stays outside from the
-    server's next start.
+    it is all that a client needs. Whose NAME.public is deleted there is shut out at once, whose is
+    new may come in at once, while the server runs.
     """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]

@@ -6,7 +6,9 @@ calls the functions it was handed.
 ======================  ==================================================================
 ``transport.wire``      messages: encode, check, decode
 ``transport.sockets``   ZeroMQ sockets that are bounded, local unless keyed, and easy to find
-``transport.keys``      CURVE keys, and the door that lets known clients in
+``transport.keys``      CURVE keys: made, and kept in files
+``transport.door``      who comes in, who is shut out, and how both sides hear why
+``transport.listeners`` listening sockets: made, renewed and closed together
 ``transport.schedules`` which request meets which worker, and when
 ``transport.pool``      leases, retries and the ledger, without a socket or a clock
 ``transport.broker``    the pool behind sockets
