@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -114,10 +113,7 @@ class Listeners:
             self.door.close()
         self._context.term()
         for listener in self._all:
-            if listener.endpoint.startswith("ipc://"):  # ZeroMQ leaves them.
-                Path(listener.endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            sockets.ipc_path(self._run_dir).rmdir()
+            sockets.remove_ipc_file(self._run_dir, listener.endpoint)
 
     def _make(self, kind: int, bounds: Bounds, options: Mapping[int, int]) -> Socket:
         socket = sockets.new_socket(self._context, kind, bounds=bounds)

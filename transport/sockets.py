@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import json
@@ -206,7 +207,7 @@ def ipc_folder(run_dir: Path) -> Path:
     It lies in the system's folder for temporary files, because the path of a socket has room for
     about a hundred letters, and a run directory may lie deep.
     """
-    folder = ipc_path(run_dir)
+    folder = _ipc_path(run_dir)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
         raise ValueError(f"{folder} belongs to someone else, or others may enter: remove it")
@@ -219,11 +220,21 @@ def withdraw(run_dir: Path) -> None:
     Only for who has claimed the folder, or belongs to a run that is about to end.
     """
     shutil.rmtree(run_dir / _ENDPOINTS, ignore_errors=True)
-    shutil.rmtree(ipc_path(run_dir), ignore_errors=True)
+    shutil.rmtree(_ipc_path(run_dir), ignore_errors=True)
 
 
-def ipc_path(run_dir: Path) -> Path:
-    """Where the private folder of a run's socket files lies, whether it is there or not."""
+def remove_ipc_file(run_dir: Path, endpoint: str) -> None:
+    """Removes the socket file of an endpoint, if it has one, and the run's folder if it is empty.
+
+    ZeroMQ leaves them.
+    """
+    if endpoint.startswith("ipc://"):
+        with contextlib.suppress(OSError):
+            Path(endpoint.removeprefix("ipc://")).unlink()
+            _ipc_path(run_dir).rmdir()
+
+
+def _ipc_path(run_dir: Path) -> Path:
     digest = hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"troupe-{os.getuid()}-{digest}"
     if len(os.fsencode(folder)) + _ROLE <= zmq.IPC_PATH_MAX_LEN:

@@ -97,12 +97,12 @@ def test_a_client_that_acknowledges_nothing_cannot_fill_the_memory(tmp_path, mon
 
 def test_a_service_leaves_nothing_behind(tmp_path):
     service = Service({}, tmp_path, name="table")
-    assert sockets.ipc_path(tmp_path).exists()
+    assert sockets._ipc_path(tmp_path).exists()
     other = Service({}, tmp_path, name="other")
     service.close()
-    assert list(sockets.ipc_path(tmp_path).iterdir()) == [sockets.ipc_path(tmp_path) / "other"]
+    assert list(sockets._ipc_path(tmp_path).iterdir()) == [sockets._ipc_path(tmp_path) / "other"]
     other.close()
-    assert not sockets.ipc_path(tmp_path).exists()
+    assert not sockets._ipc_path(tmp_path).exists()
 
 
 def test_calls_that_come_out_of_order_run_once(table, tmp_path):

@@ -337,7 +337,7 @@ def test_a_follower_that_is_shut_out_hears_no_more_weights(tmp_path, address):
     for follower in (stays, goes):
         follower.close()
     publisher.close()
-    assert not sockets.ipc_path(tmp_path).exists()
+    assert not sockets._ipc_path(tmp_path).exists()
 
 
 # Peers that do not play by the rules

@@ -29,6 +29,7 @@ from marl.remote.policy import (
 from tests.transport.parts import Thread
 from transport.broker import Broker, BrokerConfig
 from transport.client import ClientConfig, RemoteError
+from transport.door import RefusedError
 from transport.keys import load_client_keys, load_server_keys, make_keys
 from transport.schedules import Batch
 from transport.sockets import find_endpoint
@@ -214,8 +215,8 @@ def test_a_keyed_pool_lets_in_who_has_a_key(tmp_path):
             game = new_game(2)
             memory = np.zeros((2, policy.memory_size), np.float32)
             assert len(policy.act(observe(game), memory)[0]) == 2
-        with pytest.raises(TimeoutError):
-            connect(endpoint, config=ClientConfig(timeout=0.5))
+        with pytest.raises(RefusedError, match="the server wants a key"):
+            connect(endpoint)
     finally:
         worker.stop()
         broker.stop()
