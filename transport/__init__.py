@@ -10,7 +10,8 @@ calls the functions it was handed.
 ``transport.door``      who comes in, who is shut out, and how both sides hear why
 ``transport.listeners`` listening sockets: made, renewed and closed together
 ``transport.schedules`` which request meets which worker, and when
-``transport.pool``      leases, retries and the ledger, without a socket or a clock
+``transport.pool``      leases and retries, without a socket or a clock
+``transport.ledger``    shows that every request of a pool has exactly one outcome
 ``transport.broker``    the pool behind sockets
 ``transport.worker``    serves a function to a pool
 ``transport.client``    calls a pool or a service

@@ -26,6 +26,7 @@ from tests.marl.remote.test_remote_policy import new_agent
 from tests.transport.test_launch import alive, until
 from transport import sockets
 from transport.client import ClientConfig
+from transport.door import RefusedError
 from transport.launch import PROCESSES
 
 TROUPE = Path(sys.executable).with_name("troupe")
@@ -159,8 +160,8 @@ def test_schedules_metrics_and_keys(serve, tiny, tmp_path):
 
     until(lambda: "troupe_pool_workers 2.0" in page())  # They are taken with every heartbeat.
     assert "troupe_pool_workers_healthy" in page()
-    with pytest.raises(TimeoutError):
-        connect(serving.run_dir, config=ClientConfig(timeout=0.5))
+    with pytest.raises(RefusedError, match="the server wants a key"):
+        connect(serving.run_dir)
     assert serving.stop(signal.SIGTERM) < BUSY
 
 
