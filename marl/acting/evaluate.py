@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.settings import Setting
-from marl.acting.table import Played, play
+from marl.acting.table import AT_ONCE, Played, play_many
 from marl.core import Policy
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def evaluate(
     games: int,
     seed: int,
     *,
-    at_once: int = 1024,
+    at_once: int = AT_ONCE,
     on_end: Callable[[int], None] = lambda games: None,
 ) -> Evaluation:
     """Plays ``games`` games greedily, every seat by the same policy with a memory of its own.
@@ -125,7 +125,7 @@ def evaluate(
         games: how many to play, N.
         seed: of the first game; the others count up from it.
         at_once: games in a batch.
-        on_end: told how many games have ended, at every step that ends any.
+        on_end: told how many games have ended, from whatever thread ended them.
 
     Raises:
         ValueError: if ``games`` or ``at_once`` is below 1, or ``seed`` is negative.
@@ -136,18 +136,9 @@ def evaluate(
     if seed < 0:
         raise ValueError(f"the seed of an evaluation cannot be negative, got {seed}")
     start = time.perf_counter()
-    parts = []
-    for first in range(0, games, at_once):
-        game = setting.batched(min(at_once, games - first), seed + first)
-        parts.append(play(game, [policy], on_end=on_end))
+    played = play_many(setting, [policy], games, seed, at_once=at_once, on_end=on_end)
     seconds = time.perf_counter() - start
-    played = Played(
-        {name: np.concatenate([part.outcome[name] for part in parts]) for name in game.scoring},
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("returns", "truncated", "turns")
-        ),
-    )
+    game = setting.batched(1)
     return Evaluation(setting, seed, game.scoring, game.max_score, played, seconds)
 
 

@@ -17,15 +17,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.bots import Bot
 from agents.core import Observations
+from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame, Step
+from games.settings import Setting
 from games.text import Phrasebook, Translation
 from marl.core import Policy
+from marl.lanes import Lanes, available
+
+AT_ONCE = 256
+"""Games of a batch where many are played: enough for arithmetic to outweigh the calls."""
 
 
 def observe(game: BatchedGame) -> Observations:
     """What the due seats observe, as live views."""
     return Observations(game.facts, game.fact_counts, game.choices, game.choice_counts)
+
+
+def admit(agent: R3D2Agent, game: BatchedGame) -> None:
+    """Tells an agent which sentences can occur in a game (see ``R3D2Agent.admit``).
+
+    Raises:
+        ValueError: if its phrasebook is closed and lacks one of them.
+    """
+    words = Translation(game.phrasebook, agent.phrasebook)
+    phrases = (game.fact_phrases, game.choice_phrases, game.label_phrases)
+    agent.admit(*(words(ids) for ids in phrases))
 
 
 def observe_as(policy: Policy, game: BatchedGame) -> Observations:
@@ -222,3 +240,52 @@ def play(
             playing &= ~over
             on_end(int(over.sum()))
     return Played(outcome, returns, truncated, turns)
+
+
+def play_many(
+    setting: Setting,
+    policies: Sequence[Policy],
+    games: int,
+    seed: int,
+    seating: NDArray[np.int64] | None = None,
+    *,
+    at_once: int = AT_ONCE,
+    on_end: Callable[[int], None] = lambda games: None,
+) -> Played:
+    """Plays games of a setting in batches, as many side by side as there are processors.
+
+    What a batch holds does not depend on the machine, so neither do the games.
+
+    Args:
+        setting: what is played.
+        policies: who may hold a seat.
+        games: how many, N.
+        seed: of the first game; the others count up from it.
+        seating: int64 [N, P], the policy of each seat; None where the first one holds all.
+        at_once: games in a batch.
+        on_end: told how many games have ended, from whatever thread ended them.
+
+    Raises:
+        ValueError: if ``seating`` does not fit the games or the policies.
+    """
+    one = setting.batched(1)
+    for policy in policies:
+        if isinstance(policy, R3D2Agent):
+            admit(policy, one)  # What is known beforehand does not change while several play.
+    # Others belong to a thread, or nobody knows; and a book that grows is written by one.
+    alike = all(isinstance(policy, R3D2Agent | Bot) for policy in policies)
+    lanes = Lanes(available() if alike and one.phrasebook.closed else 1)
+
+    def part(first: int) -> Played:
+        last = min(first + at_once, games)
+        seats = None if seating is None else seating[first:last]
+        return play(setting.batched(last - first, seed + first), policies, seats, on_end)
+
+    parts = lanes.map(part, range(0, games, at_once))
+    return Played(
+        {name: np.concatenate([part.outcome[name] for part in parts]) for name in one.scoring},
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("returns", "truncated", "turns")
+        ),
+    )

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.settings import Setting, parse_all
-from marl.acting.table import Played, Table, play
+from marl.acting.table import Played, Table, play_many
 from marl.core import Policy
 
 SETTINGS_FILE = "settings.json"
@@ -186,7 +186,9 @@ class Crossplay:
         seating = cell.seating(config.games)
         if cell.guest == cell.hosts:  # all seats in one call
             policies, seating = policies[:1], np.zeros_like(seating)
-        played = play(cell.setting.batched(config.games, config.seed), policies, seating, on_end)
+        played = play_many(
+            cell.setting, policies, config.games, config.seed, seating, on_end=on_end
+        )
         values = {
             "setting": cell.setting.name,
             "guest": self.entrants[cell.guest].name,

@@ -14,11 +14,11 @@ from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.network import Tables
 from marl.core import Replay, Weights
 from marl.episodes import Episodes
+from marl.lanes import Lanes
 from marl.learning.average import RunningMean
 from marl.learning.batch import ranges
 from marl.learning.config import LearnerConfig
 from marl.learning.imitation import ImitationConfig
-from marl.learning.lanes import Lanes
 from marl.learning.objective import Objective, Part
 from marl.learning.optimisers import load_optimiser_state, make_optimiser, optimiser_state
 from marl.learning.text import TextLearner

@@ -12,7 +12,7 @@ from typing import Any
 from games.text import Phrasebook, shared
 from marl.acting.actor import exploration_spectrum
 from marl.episodes import Episodes
-from marl.learning.lanes import prepare_process
+from marl.lanes import prepare_process
 from marl.remote.policy import PublishedWeights
 from marl.remote.replay import Ledger, replay_functions
 from marl.runs.checkpoint import CheckpointStore

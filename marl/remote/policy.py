@@ -269,7 +269,8 @@ def serve_agent(
     import torch
 
     from agents.r3d2.agent import R3D2Agent
-    from marl.runs.roster import admit, load
+    from marl.acting.table import admit
+    from marl.runs.roster import load
 
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

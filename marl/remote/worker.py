@@ -8,10 +8,10 @@ from pathlib import Path
 
 from agents.r3d2.agent import R3D2Agent
 from games.text import shared
-from marl.learning.lanes import prepare_process
+from marl.acting.table import admit
+from marl.lanes import prepare_process
 from marl.remote.policy import serve_policy, wait_for, warm_up
 from marl.runs.config import PHRASES_FILE, load_config
-from marl.runs.roster import admit
 from transport.sockets import find_endpoint
 from transport.weights import Subscriber
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from agents.r3d2.config import R3D2Config
 from games.settings import Setting, parse_all
-from marl.learning.imitation import ImitationConfig
 from marl.learning.config import LearnerConfig
+from marl.learning.imitation import ImitationConfig
 from marl.replay.prioritised import ReplayConfig
 
 CONFIG_FILE = "config.json"

@@ -23,11 +23,11 @@ from agents import bots
 from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
 from games.settings import Setting
-from games.text import Translation, joined
+from games.text import joined
 from marl.acting.table import Table
+from marl.core import Policy
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
-from marl.core import Policy
 from marl.runs.state import unflatten
 
 WEIGHTS_FILE = "agent.safetensors"
@@ -104,17 +104,6 @@ def load(name: str, device: str = "cpu") -> Member:
     agent.load(updates, weights)
     agent.eval()
     return Member(name, folder, agent, config, updates)
-
-
-def admit(agent: R3D2Agent, game: BatchedGame) -> None:
-    """Tells an agent which sentences can occur in a game (see ``R3D2Agent.admit``).
-
-    Raises:
-        ValueError: if its phrasebook is closed and lacks one of them.
-    """
-    words = Translation(game.phrasebook, agent.phrasebook)
-    phrases = (game.fact_phrases, game.choice_phrases, game.label_phrases)
-    agent.admit(*(words(ids) for ids in phrases))
 
 
 def find_teacher(

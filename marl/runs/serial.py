@@ -31,19 +31,20 @@ from games.other_play import OtherPlay
 from games.settings import Setting
 from games.text import Phrasebook, joined
 from marl.acting.actor import Actor, exploration_spectrum, temperature_spectrum
-from marl.runs.checkpoint import CheckpointStore
-from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
+from marl.acting.evaluate import Evaluation, evaluate
+from marl.acting.table import admit
 from marl.core import Policy
 from marl.episodes import Episodes
-from marl.acting.evaluate import Evaluation, evaluate
-from marl.learning.lanes import prepare_process
+from marl.lanes import prepare_process
 from marl.learning.learner import Learner
-from marl.replay.limiter import Limiter
-from marl.runs.monitor import Monitor
-from marl.replay.prioritised import PrioritisedReplay
-from marl.runs.roster import admit, find_teacher, starting_weights
-from marl.runs.state import flatten, unflatten
 from marl.learning.weights import LocalWeights
+from marl.replay.limiter import Limiter
+from marl.replay.prioritised import PrioritisedReplay
+from marl.runs.checkpoint import CheckpointStore
+from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
+from marl.runs.monitor import Monitor
+from marl.runs.roster import find_teacher, starting_weights
+from marl.runs.state import flatten, unflatten
 from transport.claim import Claim
 from transport.signals import StopFlag
 

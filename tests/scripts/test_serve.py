@@ -18,9 +18,10 @@ import pytest
 
 import games
 from marl.acting.evaluate import evaluate
+from marl.acting.table import admit
 from marl.remote.policy import connect
 from marl.runs.config import ActorConfig, TrainConfig
-from marl.runs.roster import Member, admit, export, load
+from marl.runs.roster import Member, export, load
 from scripts import cli
 from tests.marl.remote.test_remote_policy import new_agent
 from tests.transport.test_launch import alive, until

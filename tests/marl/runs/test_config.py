@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from agents.r3d2.config import R3D2Config
-from marl.runs.config import ActorConfig, TrainConfig, from_dict, to_dict
-from marl.learning.imitation import ImitationConfig
 from marl.learning.config import LearnerConfig
+from marl.learning.imitation import ImitationConfig
 from marl.replay.prioritised import ReplayConfig
+from marl.runs.config import ActorConfig, TrainConfig, from_dict, to_dict
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,14 @@ import pytest
 import torch
 
 from agents.r3d2.config import R3D2Config
+from marl.learning.config import LearnerConfig
+from marl.learning.imitation import ImitationConfig
+from marl.replay.prioritised import ReplayConfig
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import ActorConfig, TrainConfig
-from marl.learning.imitation import ImitationConfig
-from marl.learning.config import LearnerConfig
-from marl.replay.prioritised import ReplayConfig
+from marl.runs.serial import CONFIG_FILE, SerialRun, load_config, restore, train
 from marl.runs.state import flatten, unflatten
 from transport.claim import Claim
-from marl.runs.serial import CONFIG_FILE, SerialRun, load_config, restore, train
 
 # Everything that has a state takes part: two settings, renamed colours, answer sheets of two sizes,
 # cut sequences, evictions, and intervals that do not divide each other.
@@ -454,7 +454,7 @@ def interrupt(folder: Path, name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    import torch.utils.tensorboard  # noqa: F401 - once, and not in every child
+    import torch.utils.tensorboard
     from rich.console import Console  # noqa: F401
 
     if sys.argv[1] == "kill":

@@ -1,4 +1,4 @@
-"""Lanes: threads that work side by side on the parts of one update.
+"""Lanes: threads that work side by side on the parts of one update, or of one evaluation.
 
 Torch's own threads split every operation, and an update is a thousand small ones: two of them
 gain a tenth. Lanes split the batch instead, and meet twice an update. What each part holds, and the
@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import torch
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -43,11 +46,33 @@ class Lanes:
         others = [self.start_one(function, *part) for part in parts[1:]]
         return lambda: [function(*parts[0]), *(other() for other in others)]
 
+    def map(self, function: Callable[[A], T], items: Iterable[A]) -> list[T]:
+        """Calls a function with every item, as many at a time as there are lanes; in order."""
+        waiting, results = deque(enumerate(items)), dict[int, T]()
+
+        def take() -> None:
+            while True:
+                try:
+                    number, item = waiting.popleft()  # of one thread at a time
+                except IndexError:
+                    return
+                results[number] = function(item)
+
+        self.start(take, [()] * min(self.count, max(len(waiting), 1)))()
+        return [results[number] for number in sorted(results)]
+
     def start_one(self, function: Callable[..., T], *args: Any) -> Callable[[], T]:
         """Starts a call and returns what waits for its result."""
         if self._threads is None:
             return lambda: function(*args)
         return self._threads.submit(function, *args).result
+
+
+def available() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def prepare_process() -> None:
