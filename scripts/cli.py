@@ -13,6 +13,7 @@ import difflib
 import dis
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -44,6 +45,9 @@ def main(args: Sequence[str] | None = None) -> int:
         the exit status: 0, 2 for bad input, 130 where the person interrupted.
     """
     args = sys.argv[1:] if args is None else list(args)
+    # Threads that spin while they wait for each other cost nearly everything as soon as a core is
+    # shared. OpenMP reads this when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     command = args[0] if args else "--help"
     if command in ("-h", "--help", "help"):
         print(_help())

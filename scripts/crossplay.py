@@ -67,11 +67,13 @@ def main(args: Sequence[str]) -> None:
     # They import torch: not for --help.
     from marl.crossplay.cells import Crossplay, CrossplayConfig, enter
     from marl.crossplay.report import PAGE_FILE, write
+    from marl.lanes import prepare_process
 
     names = tuple(name.rstrip("/") or name for name in options.agents)
     config = CrossplayConfig(names, settings, options.games, options.seed)
     for setting in config.parsed():  # what is wrong is said at once
         setting.batched(1)
+    prepare_process()
     entrants = [enter(name, options.device) for name in names]
     crossplay = Crossplay.open(config, entrants, options.out)
     console = Console(stderr=True)

@@ -65,8 +65,10 @@ def main(args: Sequence[str]) -> None:
         raise ValueError(f"--seed cannot be negative, got {options.seed}")
     # They import torch: not for --help.
     from marl.acting.evaluate import evaluate, save_histogram, save_json
+    from marl.lanes import prepare_process
     from marl.runs.roster import load, refusal
 
+    prepare_process()
     member = load(options.agent, options.device)
     settings = _settings(options, member.config)
     for setting in settings:  # what is wrong is said before the first is played
