@@ -103,7 +103,7 @@ class Objective:
             if self.imitation:
                 term, of_term = imitation_loss(q, batch.taught, of_steps, self.imitation, updates)
                 loss, told = loss + term, told | of_term
-            if self.agent.config.own_hand:
+            if self.agent.config.own_hand and self.agent.labels.size:
                 answers = self.agent.network.answers(state, leaves)[: batch.steps]
                 term, of_term = own_hand_loss(answers, batch.labels, of_steps)
                 loss, told = loss + config.aux_weight * term, told | of_term
