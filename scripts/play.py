@@ -290,19 +290,20 @@ class Session:
         from rich.text import Text
 
         from marl.acting.belief import own_hand
-        from scripts.tabletop import card
+        from scripts.tabletop import coloured
 
-        labels = self.batch.label_phrases
-        beliefs = own_hand(policy, observations, memory, labels)
+        beliefs = own_hand(policy, observations, memory)
         if beliefs is None:
             return
         table = Table("it believes you hold", box=None, padding=(0, 2, 0, 0))
         held = self.batch.labels[0] >= 0
         for slot in np.flatnonzero(held).tolist():
-            likely = np.argsort(-beliefs[0, slot], kind="stable")[:4].tolist()
+            chances = beliefs.chances[0, slot]
+            likely = np.argsort(-chances, kind="stable")[:4].tolist()
+            said = [beliefs.sentences[slot][k].split(f"card {slot + 1} ")[1] for k in likely]
             cells = [
-                Text.assemble(card(divmod(k, self.config.ranks)), f" {beliefs[0, slot, k]:.0%}")
-                for k in likely
+                Text.assemble(coloured(what.removeprefix("is ")), f" {chances[k]:.0%}")
+                for k, what in zip(likely, said, strict=True)
             ]
             table.add_row(f"card {slot + 1}", *cells)
         self.console.print(table)

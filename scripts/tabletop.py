@@ -24,6 +24,11 @@ def card(identity: tuple[int, int]) -> Text:
     return Text(f"{COLOURS[colour]} {RANKS[rank]}", style=_STYLES[COLOURS[colour]])
 
 
+def coloured(words: str) -> Text:
+    """What is said of a card, in its colour where it begins with one."""
+    return Text(words, style=_STYLES.get(words.split()[0], ""))
+
+
 def known(colours: NDArray, ranks: NDArray) -> str:
     """What hints tell of a card: "red", "not one", "red three", or "?" for nothing.
 

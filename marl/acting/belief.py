@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,28 +12,34 @@ from agents.r3d2.agent import R3D2Agent
 from marl.core import Policy
 
 
+@dataclass(frozen=True)
+class Beliefs:
+    """What an agent holds likely, in the words that it was asked with in training.
+
+    Attributes:
+        sentences: for each of K cards, the N that may be true, such as "my card 1 is red one".
+        chances: float32 [B, K, N], how likely each is, for B seats. An agent that also knows a game
+            of larger hands answers for cards that are not there.
+    """
+
+    sentences: list[list[str]]
+    chances: NDArray[np.float32]
+
+
 def own_hand(
-    policy: Policy,
-    observations: Observations,
-    memory: NDArray[np.float32],
-    label_phrases: NDArray[np.int16],
-) -> NDArray[np.float32] | None:
-    """How likely an agent holds what to be, for B seats.
+    policy: Policy, observations: Observations, memory: NDArray[np.float32]
+) -> Beliefs | None:
+    """What an agent believes of its own hand.
 
     Args:
         policy: who is asked.
         observations: what each seat sees on its own turn, B rows.
         memory: float32 [B, memory_size], as it was before that turn.
-        label_phrases: int16 [K, N] of the game, the sentences behind the answers.
 
     Returns:
-        float32 [B, K, N], for each of K slots the probabilities of N answers; None of a policy
-        that has no such head.
+        its beliefs; None of a policy that has no such head, or was never asked.
     """
-    if not isinstance(policy, R3D2Agent) or not policy.config.own_hand:
+    if not isinstance(policy, R3D2Agent) or not policy.config.own_hand or not policy.labels.size:
         return None
-    policy.admit(labels=label_phrases)
-    answers = policy.believe(observations, memory)
-    slots, options = label_phrases.shape
-    # An agent that also knows a game of larger hands answers for slots that are not there.
-    return answers[:, :slots, :options]
+    sentences = [policy.phrasebook.render(row) for row in policy.labels]
+    return Beliefs(sentences, policy.believe(observations, memory))

@@ -99,9 +99,12 @@ def load(name: str, device: str = "cpu") -> Member:
     except json.JSONDecodeError as error:
         raise ValueError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
     weights, updates = _weights(folder)
-    book = joined([setting.batched(1).phrasebook for setting in config.settings()])
+    games = [setting.batched(1) for setting in config.settings()]
+    book = joined([game.phrasebook for game in games])
     agent = R3D2Agent(config.agent, book, config.seed).to(device)
     agent.load(updates, weights)
+    for game in games:  # What its auxiliary head was asked, if it has one.
+        agent.admit(labels=Translation(game.phrasebook, book)(game.label_phrases))
     agent.eval()
     return Member(name, folder, agent, config, updates)
 

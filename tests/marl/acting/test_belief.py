@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -10,7 +12,8 @@ from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
 from marl.acting.belief import own_hand
 from marl.acting.table import observe
-from tests.marl.players import Hashing
+from marl.runs import roster
+from tests.marl.players import Hashing, exported
 
 SHAPE = R3D2Config(text_hidden=32, hidden=16, own_hand=True)
 
@@ -19,15 +22,19 @@ def test_beliefs_are_probabilities_and_depend_on_what_went_before() -> None:
     game = games.batched("hanabi", 6, 1, players=3)
     agent = R3D2Agent(SHAPE, game.phrasebook, 1)
     fresh = np.zeros((6, agent.memory_size), np.float32)
-    found = own_hand(agent, observe(game), fresh, game.label_phrases)
-    assert found is not None
+    assert own_hand(agent, observe(game), fresh) is None, "it was never asked"
+    agent.admit(labels=game.label_phrases)
+    beliefs = own_hand(agent, observe(game), fresh)
+    assert beliefs is not None
+    assert beliefs.sentences[1][5] == "my card 2 is yellow one"
+    found = beliefs.chances
     assert found.shape == (6, 5, 25)
     np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
     assert np.ptp(found, axis=0).max() > 0  # the games look different
     used = np.random.default_rng(0).normal(size=fresh.shape).astype(np.float32)
-    later = own_hand(agent, observe(game), used, game.label_phrases)
+    later = own_hand(agent, observe(game), used)
     assert later is not None
-    assert np.abs(later - found).max() > 1e-6
+    assert np.abs(later.chances - found).max() > 1e-6
 
 
 def test_a_head_that_knows_a_card_says_so() -> None:
@@ -44,29 +51,28 @@ def test_a_head_that_knows_a_card_says_so() -> None:
         agent.network.answer.bias.copy_(1e4 * (target - tables.labels.float().mean((0, 1))))
         logits = agent.network.answer.bias @ tables.labels.float().flatten(0, 1).mT
     memory = np.zeros((2, agent.memory_size), np.float32)
-    found = own_hand(agent, observe(game), memory, game.label_phrases)
+    found = own_hand(agent, observe(game), memory)
     assert found is not None
     best = logits.view(5, 25).argmax(-1).tolist()
-    assert found[0].argmax(-1).tolist() == best
+    assert found.chances[0].argmax(-1).tolist() == best
 
 
 def test_who_has_no_such_head_has_no_opinion() -> None:
     game = games.batched("hanabi", 2, 1)
     without = R3D2Agent(R3D2Config(text_hidden=32, hidden=16), game.phrasebook, 1)
     memory = np.zeros((2, without.memory_size), np.float32)
-    assert own_hand(without, observe(game), memory, game.label_phrases) is None
-    assert (
-        own_hand(Hashing(1), observe(game), np.zeros((2, 2), np.float32), game.label_phrases)
-        is None
-    )
+    without.admit(labels=game.label_phrases)
+    assert own_hand(without, observe(game), memory) is None
+    assert own_hand(Hashing(1), observe(game), np.zeros((2, 2), np.float32)) is None
 
 
-def test_an_agent_of_larger_hands_answers_for_smaller_ones() -> None:
-    two, four = (games.batched("hanabi", 2, 1, players=n) for n in (2, 4))
-    agent = R3D2Agent(SHAPE, two.phrasebook, 1)
-    agent.admit(labels=two.label_phrases)
-    memory = np.zeros((2, agent.memory_size), np.float32)
-    found = own_hand(agent, observe(four), memory, four.label_phrases)
+def test_an_agent_is_asked_as_it_was_in_training(tmp_path: Path) -> None:
+    """Of as many cards as the largest hand has, and what they are or what can be done with them."""
+    name = exported(tmp_path / "uses", {"own_hand": True}, games=("hanabi:4,2@answers=uses",))
+    agent = roster.load(name).policy
+    four = games.batched("hanabi", 2, 1, players=4)
+    found = own_hand(agent, observe(four), np.zeros((2, agent.memory_size), np.float32))
     assert found is not None
-    assert found.shape == (2, 4, 25)
-    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+    assert found.chances.shape == (2, 5, 3)
+    np.testing.assert_allclose(found.chances.sum(-1), 1, rtol=1e-5)
+    assert found.sentences[4][1] == "I know card 5 is useless"
