@@ -24,8 +24,8 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "very-small": ("--variant", "very-small"),
     # Only what the published agent reads: no facts that follow from the others.
     "plain": ("--variant", "plain"),
-    # Colours under names of each seat's own, and a head that guesses the own hand.
-    "other-play": ("--actor.other-play", "--agent.own-hand"),
+    # Colours under names of each seat's own.
+    "other-play": ("--actor.other-play",),
     # Without text, what the language model is worth: R2D2, every seat learning for itself (IQL).
     "vector": ("--agent.encoder", "vector"),
     "iql": ("--agent.encoder", "vector"),
@@ -33,7 +33,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "vdn": ("--agent.encoder", "vector", "--learner.mixing", "vdn"),
     # The published agent: it reads whole paragraphs, replays uniformly, and learns in one step.
     "paper": (
-        *("--variant", "plain", "--actor.temperature", "0"),
+        *("--variant", "plain", "--actor.temperature", "0", "--agent.no-own-hand"),
         *("--agent.encoder", "paragraph", "--agent.text-pool", "mean", "--agent.hidden", "128"),
         *("--agent.core", "lstm", "--agent.memory", "128", "--agent.layers", "2"),
         *("--replay.alpha", "0", "--replay.beta", "0", "--learner.n-step", "1"),

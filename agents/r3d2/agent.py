@@ -66,11 +66,24 @@ class R3D2Agent(nn.Module):
             facts: ids that may be observed.
             choices: ids that may be legal.
             labels: int16 [K, N], the phrases among which the auxiliary head answers.
+
+        Raises:
+            ValueError: if they are no part of those that it has been told of before, or the other
+                way round.
         """
         self.facts.add(facts)
         self.choices.add(choices)
+        if labels is None or not self.config.own_hand:
+            return
         # Settings differ in the size of a hand; the answers of a smaller one are among a larger's.
-        if labels is not None and self.config.own_hand and labels.size > self.labels.size:
+        known, slots = self.labels, min(len(labels), len(self.labels))
+        if slots and not np.array_equal(labels[:slots], known[:slots]):
+            one, other = (self.phrasebook[int(sheet[0, 0])] for sheet in (labels, known))
+            raise ValueError(
+                f"the answer sheets of two games differ ({one!r} and {other!r}): learn them "
+                "without agent.own_hand"
+            )
+        if labels.size > self.labels.size:
             self.labels = labels
             self.forget()
 

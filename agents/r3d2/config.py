@@ -42,8 +42,9 @@ class R3D2Config:
     """Width of the recurrent core; facts bypass it."""
     layers: int = 1
     """Layers of the recurrent core."""
-    own_hand: bool = False
-    """Auxiliary head that predicts the agent's own hidden cards (training labels needed)."""
+    own_hand: bool = True
+    """Auxiliary head that guesses at what the agent cannot see of its own, where a game has an
+    answer sheet for training: in Hanabi, what can be done with the cards in its hand."""
 
     def __post_init__(self) -> None:
         for name in ("lora_rank", "text_layers", "text_hidden", "hidden", "memory", "layers"):

@@ -33,8 +33,8 @@ class HanabiConfig:
         random_first_player: whether the first seat to act is drawn, or always seat 0.
         glance: whether facts also say what follows from them at a glance: which cards fit, are
             useless, or are the last of their kind.
-        answers: what the answer sheet for training says of the own cards: "cards", which they are,
-            or "uses", whether they fit, are useless, or do not fit yet. No player ever sees it.
+        answers: what the answer sheet for training says of the own cards: "uses", whether they fit,
+            are useless, or do not fit yet, or "cards", which they are. No player ever sees it.
         turn_limit: turns of all seats together after which a game is truncated, None for no limit.
 
     Raises:
@@ -50,7 +50,7 @@ class HanabiConfig:
     bomb: str = "zero"
     random_first_player: bool = False
     glance: bool = True
-    answers: str = "cards"
+    answers: str = "uses"
     turn_limit: int | None = None
 
     def __post_init__(self) -> None:

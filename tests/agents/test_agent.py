@@ -396,10 +396,13 @@ def test_labels_of_all_settings_have_a_row() -> None:
         for players in order:
             game = games.batched("hanabi", 1, players=players)
             agent.admit(game.fact_phrases, game.choice_phrases, game.label_phrases)
-        assert agent.labels.shape == (5, 25)
+        assert agent.labels.shape == (5, 3)
         tables = agent.tables(agent.embed())
-        assert tables.labels.shape == (5, 25, 32)
-        assert book[int(agent.labels[4, 0])] == "my card 5 is red one"
+        assert tables.labels.shape == (5, 3, 32)
+        assert book[int(agent.labels[4, 0])] == "I know card 5 fits now"
+        other = games.batched("hanabi", 1, answers="cards")
+        with pytest.raises(ValueError, match="'my card 1 is red one' and 'I know card 1 fits now'"):
+            agent.admit(labels=other.label_phrases)
 
 
 @pytest.mark.parametrize(

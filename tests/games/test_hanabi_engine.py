@@ -213,7 +213,8 @@ def test_rows_keep_to_their_bounds(config: HanabiConfig) -> None:
 
 @each_setting
 def test_labels_are_the_acting_seats_cards(config: HanabiConfig) -> None:
-    batch, rng = HanabiBatched(config, 16, seed=2), np.random.default_rng(2)
+    batch = HanabiBatched(replace(config, answers="cards"), 16, seed=2)
+    rng = np.random.default_rng(2)
     for _ in range(40):
         state = batch.state()
         for i, seat in enumerate(batch.seat):
@@ -228,8 +229,9 @@ def test_labels_are_the_acting_seats_cards(config: HanabiConfig) -> None:
 @each_setting
 def test_an_answer_sheet_may_say_what_can_be_done_with_a_card(config: HanabiConfig) -> None:
     """By the rules: it is next on its firework, or can never be played, or may be later."""
-    batch = HanabiBatched(replace(config, answers="uses"), 16, seed=2)
-    twin, rng, seen = HanabiBatched(config, 16, seed=2), np.random.default_rng(2), set()
+    batch = HanabiBatched(config, 16, seed=2)
+    twin = HanabiBatched(replace(config, answers="cards"), 16, seed=2)
+    rng, seen = np.random.default_rng(2), set()
     said = batch.phrasebook.render(batch.label_phrases[0])
     assert said == [
         f"I know card 1 {use}" for use in ("fits now", "is useless", "does not fit yet")
@@ -330,7 +332,7 @@ def test_hidden_cards_never_change_what_a_seat_observes(config: HanabiConfig, tu
     for others that fit every hint; the game is replayed from its first move with that deck, and
     everything that the seat observes, on its turns and between them, must be the same.
     """
-    n = 24
+    n, config = 24, replace(config, answers="cards")
     batch, rng = HanabiBatched(config, n, seed=turns, restart=False), np.random.default_rng(turns)
     start = batch.state()
     tracker = Tracker(batch)

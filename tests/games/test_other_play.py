@@ -14,7 +14,7 @@ GAMES = 40
 
 
 def make(seed: int = 3, **options: object) -> OtherPlay:
-    options = {"players": 3, "colours": 3, "ranks": 3, **options}
+    options = {"players": 3, "colours": 3, "ranks": 3, "answers": "cards", **options}
     return OtherPlay(games.batched("hanabi", GAMES, 11, **options), seed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ SHAPE = R3D2Config(text_hidden=32, hidden=16, own_hand=True)
 
 
 def test_beliefs_are_probabilities_and_depend_on_what_went_before() -> None:
-    game = games.batched("hanabi", 6, 1, players=3)
+    game = games.batched("hanabi", 6, 1, players=3, answers="cards")
     agent = R3D2Agent(SHAPE, game.phrasebook, 1)
     fresh = np.zeros((6, agent.memory_size), np.float32)
     assert own_hand(agent, observe(game), fresh) is None, "it was never asked"
@@ -39,7 +40,7 @@ def test_beliefs_are_probabilities_and_depend_on_what_went_before() -> None:
 
 def test_a_head_that_knows_a_card_says_so() -> None:
     """With its answers tied to one phrase, all of the belief is on that card."""
-    game = games.batched("hanabi", 2, 1, players=2)
+    game = games.batched("hanabi", 2, 1, players=2, answers="cards")
     agent = R3D2Agent(SHAPE, game.phrasebook, 1)
     agent.admit(game.fact_phrases.tolist(), game.choice_phrases.tolist(), game.label_phrases)
     agent.spread_out()
@@ -59,7 +60,7 @@ def test_a_head_that_knows_a_card_says_so() -> None:
 
 def test_who_has_no_such_head_has_no_opinion() -> None:
     game = games.batched("hanabi", 2, 1)
-    without = R3D2Agent(R3D2Config(text_hidden=32, hidden=16), game.phrasebook, 1)
+    without = R3D2Agent(replace(SHAPE, own_hand=False), game.phrasebook, 1)
     memory = np.zeros((2, without.memory_size), np.float32)
     without.admit(labels=game.label_phrases)
     assert own_hand(without, observe(game), memory) is None
@@ -68,7 +69,7 @@ def test_who_has_no_such_head_has_no_opinion() -> None:
 
 def test_an_agent_is_asked_as_it_was_in_training(tmp_path: Path) -> None:
     """Of as many cards as the largest hand has, and what they are or what can be done with them."""
-    name = exported(tmp_path / "uses", {"own_hand": True}, games=("hanabi:4,2@answers=uses",))
+    name = exported(tmp_path / "uses", {"own_hand": True}, games=("hanabi:4,2",))
     agent = roster.load(name).policy
     four = games.batched("hanabi", 2, 1, players=4)
     found = own_hand(agent, observe(four), np.zeros((2, agent.memory_size), np.float32))
