@@ -23,7 +23,7 @@ from agents import bots
 from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
 from games.settings import Setting
-from games.text import joined
+from games.text import Translation, joined
 from marl.acting.table import Table
 from marl.core import Policy
 from marl.runs.checkpoint import CheckpointStore
