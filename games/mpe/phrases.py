@@ -1,8 +1,8 @@
 """Everything that can be said in the particle games: one phrasebook for all of them.
 
 A unit of ``mpe2`` is a metre here, and its time is in seconds (a step takes a tenth). Each position
-and each speed is said twice along each axis: rounded, in centimetres, and in a rough word, from
-which one learns faster::
+and each speed is said twice along each axis: rounded, in centimetres, and in a rough word, which
+is shared by amounts that are alike::
 
     the red landmark lies 35 cm east of me
     the red landmark is somewhat east of me
