@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pettingzoo import AECEnv
 from pettingzoo.env_registry import register
 
 from games.core import BatchedGame, Step
+from games.environments import TextAEC, TextParallel
 from games.settings import GAMES, Setting, parse, parse_all
 from games.text import PAD, Phrasebook
 
@@ -18,15 +18,15 @@ __all__ = [
     "Phrasebook",
     "Setting",
     "Step",
+    "TextAEC",
+    "TextParallel",
     "batched",
     "make",
+    "make_parallel",
     "parse",
     "parse_all",
     "setting",
 ]
-
-# pettingzoo.make("aec", "troupe/hanabi-v0", players=3) works once this package is imported.
-register("aec", "troupe/hanabi-v0", entry_point="games.hanabi.aec:env")
 
 
 def setting(name: str, **options: Any) -> Setting:
@@ -66,18 +66,31 @@ def batched(
     return setting(name, **options).batched(num_games, seed, restart)
 
 
-def make(name: str, render_mode: str | None = None, **options: Any) -> AECEnv:
+def make(name: str, render_mode: str | None = None, **options: Any) -> TextAEC:
     """One game as a PettingZoo AEC environment.
 
     Args:
-        name: the game, such as "hanabi".
+        name: the setting, such as "hanabi:3"; see ``games.settings``.
         render_mode: None, "human" (print) or "ansi" (return text).
         **options: as in :func:`batched`.
 
     Raises:
         ValueError: if the game or an option is unknown, or a value is out of range.
     """
-    chosen = setting(name, **options)
-    from games.hanabi.aec import env
+    return TextAEC(setting(name, **options).batched(1, restart=False), render_mode)
 
-    return env(render_mode, players=chosen.players, **chosen.options)
+
+def make_parallel(name: str, render_mode: str | None = None, **options: Any) -> TextParallel:
+    """One game as a PettingZoo Parallel environment; see :func:`make`.
+
+    In a game of turns the actions of agents whose turn it is not are ignored.
+    """
+    return TextParallel(setting(name, **options).batched(1, restart=False), render_mode)
+
+
+# pettingzoo.make("aec", "troupe/hanabi-v0", players=3) works once this package is imported.
+for _name in GAMES:
+    register("aec", f"troupe/{_name}-v0", entry_point="games:make", kwargs={"name": _name})
+    register(
+        "parallel", f"troupe/{_name}-v0", entry_point="games:make_parallel", kwargs={"name": _name}
+    )

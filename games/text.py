@@ -147,8 +147,9 @@ class Phrasebook:
         Args:
             ids: integers [n].
         """
-        row = np.asarray(ids)
-        return list(map(self._phrases.__getitem__, row[row != PAD].tolist()))
+        row = ids if isinstance(ids, list) else np.asarray(ids).tolist()
+        phrases = self._phrases
+        return [phrases[id] for id in row if id != PAD]
 
     def parse(self, phrases: Iterable[str]) -> NDArray[np.int16]:
         """The ids of sentences, int16 [n]: the inverse of :meth:`render`.

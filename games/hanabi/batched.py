@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +24,7 @@ class HanabiBatched:
         num_games: N.
         seed: the k-th episode of game i has the seed ``seed + i + k * N``.
         restart: whether finished games start again inside ``step``. Where they do not, nobody in
-            them is due until ``reset``; such a batch is slower.
+            them is due until ``reset``; a batch in which some are over is slower.
 
     Raises:
         ValueError: if ``num_games`` or ``seed`` is out of range.
@@ -116,50 +115,42 @@ class HanabiBatched:
             raise ValueError(
                 f"move_index must be {due} integers, got shape {moves.shape} of {moves.dtype}"
             )
+        seats = due, self.num_players
         result = engine.Result(
-            rewards=np.empty(due, np.float32),
-            terminated=np.empty(due, np.bool_),
-            truncated=np.empty(due, np.bool_),
-            scores=np.empty(due, np.float32),
-            lost=np.empty(due, np.bool_),
+            rewards=np.empty(seats, np.float32),
+            terminated=np.empty(seats, np.bool_),
+            truncated=np.empty(seats, np.bool_),
+            over=np.empty(due, np.bool_),
+            elapsed=np.empty(due, np.int32),
+            outcome=np.empty((3, due), np.float32),
         )
         moves = np.ascontiguousarray(moves, np.int64)
-        playing = self._games if self._restart else self._games[self.due_game]
+        everyone = due == self.num_games
+        playing = self._games if everyone else self._games[self.due_game]
         wrong = engine.advance(playing, self._tables, moves, self._restart, self._rows, result)
         if wrong >= 0:
             raise ValueError(
                 f"move_index[{wrong}] is {moves[wrong]}, but game {self.due_game[wrong]} has "
                 f"{self.choice_counts[wrong]} choices"
             )
-        rewards, terminated, truncated, points, losses = result
-        # A round has gone by when the turn comes back to the first seat.
-        elapsed = (self.due_seat == 0).astype(np.int32)
-        if not self._restart:
+        if not everyone:
             self._games[self.due_game] = playing
-            rewards, terminated, truncated, elapsed = (
-                self._among_all(values) for values in (rewards, terminated, truncated, elapsed)
-            )
-            points, losses = self._games["score"].astype(np.float32), self._games["lives"] == 0
+            result = self._among_all(result)
+        if not self._restart and True in result.over.tolist():
             self._show_due()
-        lost = losses.astype(np.float32)
-        return Step(
-            rewards=self._every_seat(rewards),
-            terminated=self._every_seat(terminated),
-            truncated=self._every_seat(truncated),
-            over=terminated | truncated,
-            elapsed=elapsed,
-            outcome={"score": points * (1 - lost), "points": points, "lost": lost},
+        score, points, lost = result.outcome
+        return Step(*result[:5], outcome={"score": score, "points": points, "lost": lost})
+
+    def _among_all(self, result: engine.Result) -> engine.Result:
+        """What came of the due games, among those that nothing happened in."""
+        every = engine.Result(
+            *(np.zeros((self.num_games, *each.shape[1:]), each.dtype) for each in result)
         )
-
-    def _every_seat(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A view of values [N] as those of every seat: [N, P]."""
-        return np.broadcast_to(values[:, None], (self.num_games, self.num_players))
-
-    def _among_all(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values of the due games among zeros for the others: [N]."""
-        every = np.zeros(self.num_games, values.dtype)
-        every[self.due_game] = values
-        return every
+        for whole, part in zip(every[:5], result, strict=False):
+            whole[self.due_game] = part
+        points = self._games["score"].astype(np.float32)
+        lost = (self._games["lives"] == 0).astype(np.float32)
+        return every._replace(outcome=np.stack([points * (1 - lost), points, lost]))
 
     def reset(
         self, seeds: NDArray[np.uint64] | None = None, decks: Sequence[Deck] | None = None

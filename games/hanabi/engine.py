@@ -154,13 +154,14 @@ class Rows(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What moves brought, one entry a game, as ``Step`` describes it."""
+    """What moves brought, as ``Step`` describes it: by game and seat, or by game."""
 
     rewards: NDArray[np.float32]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
-    scores: NDArray[np.float32]
-    lost: NDArray[np.bool_]
+    over: NDArray[np.bool_]
+    elapsed: NDArray[np.int32]
+    outcome: NDArray[np.float32]  # score, points and lost, a row each
 
 
 def _known(options: int, known: int, excluded: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
@@ -650,7 +651,7 @@ def advance(
     count = len(games)
     # Unpacked here: reading a tuple's arrays inside the loop costs 50 ns a game.
     facts, fact_counts, choices, choice_counts, seats, labels = rows
-    rewards, terminated, truncated, scores, losses = result
+    rewards, terminated, truncated, overs, elapsed, outcome = result
     for i in range(count):
         if moves[i] < 0 or moves[i] >= choice_counts[i]:
             return i
@@ -658,17 +659,22 @@ def advance(
         game = games[i]
         points, lost, over = _move(game, t, np.int64(choices[i, moves[i]]))
         cut = not over and game.turn == t.turn_limit
-        rewards[i] = -game.score if lost and t.bomb_zero else points
-        terminated[i] = over
-        truncated[i] = cut
-        scores[i] = game.score
-        losses[i] = lost
+        for seat in range(rewards.shape[1]):
+            rewards[i, seat] = -game.score if lost and t.bomb_zero else points
+            terminated[i, seat] = over
+            truncated[i, seat] = cut
+        overs[i] = over or cut
+        outcome[0, i] = 0 if lost else game.score
+        outcome[1, i] = game.score
+        outcome[2, i] = lost
         if restart and (over or cut):
             _start(game, t, game.seed + np.uint64(count), False)
         fact_counts[i], choice_counts[i] = _show(
             game, t, facts[i], fact_counts[i], choices[i], choice_counts[i], labels[i]
         )
         seats[i] = game.seat
+        # A round has gone by when the turn comes back to the first seat.
+        elapsed[i] = game.seat == 0
         if not restart and (over or cut):
             _pad(choices[i], 0, choice_counts[i])
             choice_counts[i] = 0

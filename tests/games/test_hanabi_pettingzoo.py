@@ -62,6 +62,7 @@ def test_seeds_make_games_through_the_parallel_api(options: dict[str, Any]) -> N
 
 def test_parallel_api() -> None:
     parallel_api_test(turn_based_aec_to_parallel(games.make("hanabi")), num_cycles=100)
+    parallel_api_test(games.make_parallel("hanabi"), num_cycles=100)
 
 
 def test_render(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,6 +82,10 @@ def test_registry() -> None:
     env = pettingzoo.make("aec", "troupe/hanabi-v0", players=4)
     env.reset(seed=0)
     assert env.agents == [f"player_{seat}" for seat in range(4)]
+    parallel = pettingzoo.make("parallel", "troupe/hanabi-v0", players=4)
+    observations, infos = parallel.reset(seed=0)
+    assert [agent for agent in parallel.agents if infos[agent]["legal_actions"]] == ["player_0"]
+    assert observations["player_0"]["text"] == env.observe("player_0")["text"]
 
 
 @each_setting
@@ -130,10 +135,7 @@ def test_actions_are_numbered_as_in_the_reference() -> None:
             observation, _, terminated, truncated, _ = env.last()
             assert state.is_terminal() == (terminated or truncated)
             if terminated:
-                assert (
-                    env.infos[agent]["score"] * (not env.infos[agent]["lost"])
-                    == (state.returns()[0])
-                )
+                assert env.infos[agent]["score"] == state.returns()[0]
                 env.step(None)
                 continue
             assert agent == f"player_{state.current_player()}"
@@ -159,7 +161,7 @@ def test_rewards_add_up_to_the_score(bomb: str) -> None:
             received[agent] += reward
             if terminated:
                 final = info
-        value = 0 if final["lost"] and bomb == "zero" else final["score"]
+        value = final["score" if bomb == "zero" else "points"]
         assert set(received.values()) == {value}
         worth.add(value)
     assert (worth == {0}) == (bomb == "zero")  # random play of two lives is always lost
