@@ -162,7 +162,8 @@ class TrackingBatched:
             ValueError: if an index names no choice.
         """
         move = np.asarray(move_index)
-        if move.shape != self.due_game.shape or ((move < 0) | (move > self.wait)).any():
+        fits = move.shape == self.due_game.shape and move.dtype.kind in "iu"
+        if not fits or ((move < 0) | (move > self.wait)).any():
             raise ValueError(f"a move must be 0 to {self.wait} in each game, got {move}")
         hit = np.zeros(self.num_games, bool)
         hit[self.due_game] = move == self.position[self.due_game]

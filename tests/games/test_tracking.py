@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import games
+from games import testing
 from games.tracking import TrackingBatched, TrackingConfig, best_offset, optimum, where
 
 
@@ -101,3 +103,15 @@ def test_worlds_that_cannot_be_are_refused(options, words):
 def test_moves_that_are_none_are_refused(move):
     with pytest.raises(ValueError, match="a move must be 0 to 12"):
         TrackingBatched(TrackingConfig()).step(np.array(move))
+
+
+def test_tracking_is_a_game():
+    testing.check_all(
+        lambda n, seed, restart: games.batched("tracking@frames=25", n, seed, restart),
+        decode=lambda facts: {"cell": facts[0].split()[-1], "way": facts[1].split()[-1]},
+        truth=lambda world, i, seat: {
+            "cell": str(world.position[i] + 1),
+            "way": "right" if world.direction[i] > 0 else "left",
+        },
+        steps=60,
+    )
