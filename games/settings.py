@@ -6,6 +6,7 @@ A name is ``GAME[:PLAYERS][@OPTION]...``. An option is ``name=value``, or the na
     hanabi:2-5                    four settings, one for each number of players
     hanabi:3@small                fewer colours and ranks
     supply-chain:4@margin=1.2     a parameter of the game
+    classic/tictactoe-v3          an environment of PettingZoo's registry
 
 Where a game can be played by one number of players only, or none is named, its usual number is
 meant.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -76,8 +78,11 @@ GAMES: dict[str, GameInfo] = {
     "simple-speaker-listener": GameInfo("games.mpe", (2,), 2),
     "simple-spread": GameInfo("games.mpe", (2, 3, 4, 5, 6), 3),
     "tracking": GameInfo("games.tracking", (1,), 1),
+    "pursuit": GameInfo("games.zoo", tuple(range(1, 17)), 8),
+    "knights-archers-zombies": GameInfo("games.zoo", tuple(range(1, 9)), 4),
+    "cooperative-pong": GameInfo("games.zoo", (2,), 2),
 }
-"""Every game that can be named."""
+"""Every game that can be named, beside PettingZoo's, which have a slash in their names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +151,21 @@ def find_game(name: str) -> GameInfo:
     Raises:
         ValueError: if there is none of the name.
     """
+    if "/" in name:
+        return _find_registered(name)
     if name not in GAMES:
         raise ValueError(f"unknown game {name!r}; there are {', '.join(GAMES)}")
     return GAMES[name]
+
+
+@lru_cache(maxsize=64)
+def _find_registered(id: str) -> GameInfo:
+    """An environment of PettingZoo's registry, such as ``classic/tictactoe-v3``.
+
+    Options may change the number of its agents, so that any is allowed here.
+    """
+    usual = import_module("games.zoo").count_seats(id)
+    return GameInfo("games.zoo", tuple(range(1, max(64, usual) + 1)), usual)
 
 
 def parse(name: str) -> tuple[Setting, ...]:
