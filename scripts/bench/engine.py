@@ -16,15 +16,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from pettingzoo import AECEnv
 
 import games
+from games.zoo import STOCK
 from scripts.bench import Row, rate
 
 NUM_GAMES = 1024
 """Games in a batch: rows of about 1 MB, which stay in a core's own cache."""
+
+COPIES = 8
+"""Environments of PettingZoo in a batch: they are stepped one by one, so that more gain nothing."""
 
 CHUNK = 64
 """Steps a peer makes in one call, so that the clock is not what is measured."""
@@ -32,9 +37,14 @@ CHUNK = 64
 Play = Callable[[], object]
 
 
+def batch_size(setting: str) -> int:
+    """Games in a batch of ours: few where each is an environment of PettingZoo."""
+    return COPIES if setting in STOCK else NUM_GAMES
+
+
 def ours(setting: str) -> Play:
-    """One call makes NUM_GAMES steps."""
-    batch = games.batched(setting, NUM_GAMES, seed=0)
+    """One call makes a step in every game of a batch."""
+    batch = games.batched(setting, batch_size(setting), seed=0)
     rng = np.random.default_rng(0)
 
     def play() -> None:
@@ -186,6 +196,24 @@ def jaxmarl(name: str, **options: int) -> Play:
     return play
 
 
+def stock(name: str) -> Play:
+    """An environment of PettingZoo's, as it comes: its own Parallel API and observations."""
+    import pettingzoo
+
+    env = pettingzoo.make("parallel", STOCK[name].id)
+    rng = random.Random(0)
+    env.reset(seed=0)
+    actions = {agent: int(env.action_space(agent).n) for agent in env.possible_agents}
+
+    def play() -> None:
+        for _ in range(CHUNK):
+            env.step({agent: rng.randrange(actions[agent]) for agent in env.agents})
+            if not env.agents:
+                env.reset()
+
+    return play
+
+
 @contextmanager
 def one_core() -> Iterator[None]:
     """Keeps this process to one core, where the system can."""
@@ -266,7 +294,11 @@ def peers() -> dict[str, tuple[Peer, ...]]:
         "simple-speaker-listener": _particles("simple_speaker_listener_v4"),
         "simple-spread": _particles("simple_spread_v3"),
     }
-    alone = games.GAMES.keys() - {name.partition(":")[0] for name in known}
+    if importlib.util.find_spec("pygame") is not None:
+        for name in STOCK:
+            subject = Subject(partial(stock, name), CHUNK)
+            known[name] = (Peer("PettingZoo", "pygame", "its own observations", subject),)
+    alone = games.GAMES.keys() - STOCK.keys() - {name.partition(":")[0] for name in known}
     return known | dict.fromkeys(sorted(alone), ())
 
 
@@ -284,9 +316,10 @@ def run(seconds: float) -> Iterator[Row]:
 
 def _batched(setting: str, others: tuple[Peer, ...], seconds: float) -> Iterator[Row]:
     what = f"{setting}, random play"
-    mine = Subject(lambda: ours(setting), NUM_GAMES)
+    size = batch_size(setting)
+    mine = Subject(lambda: ours(setting), size)
     value = mine.rate(seconds)
-    yield Row(f"{what}, facts and choices, {NUM_GAMES} games at once", value, "steps/s")
+    yield Row(f"{what}, facts and choices, {size} games at once", value, "steps/s")
     for peer in others:
         yield _compare(f"{what}, {peer.gives}", mine, peer, seconds)
 
