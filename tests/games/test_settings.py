@@ -95,7 +95,7 @@ def test_files_of_different_settings_have_different_names() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("chess", "unknown game 'chess'; there are hanabi, tracking"),
+        ("chess", "unknown game 'chess'; there are hanabi, simple-reference, "),
         ("", "unknown game ''; there are hanabi, "),
         (":3", "unknown game ''"),
         ("Hanabi", "unknown game 'Hanabi'"),
