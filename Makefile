@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constr
 export CMAKE_POLICY_VERSION_MINIMUM = 3.5
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow test-chaos lint format bench clean
+.PHONY: help install train test test-slow test-chaos lint format bench cartridges clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -50,6 +50,9 @@ format: $(INSTALLED) ## bring the code into its format
 
 bench: $(INSTALLED) ## run every bench for a few seconds
 	$(BIN)/troupe bench all
+
+cartridges: $(TRAINABLE) ## build our Game Boy cartridges from their source in C (takes sdcc)
+	$(BIN)/python -m games.gameboy.cartridges.build
 
 clean: ## remove the environment and the caches; runs stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

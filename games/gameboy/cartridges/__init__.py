@@ -1,0 +1,1 @@
+"""Our own cartridges: their source in C, the built ``.gb``, and how one becomes the other."""
