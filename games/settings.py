@@ -73,7 +73,10 @@ class GameInfo:
 
 
 GAMES: dict[str, GameInfo] = {
+    "blocks": GameInfo("games.gameboy", (1,), 1),
+    "gameboy": GameInfo("games.gameboy", (1,), 1),
     "hanabi": GameInfo("games.hanabi", (2, 3, 4, 5), 2),
+    "parcels": GameInfo("games.gameboy", (2,), 2),
     "simple-reference": GameInfo("games.mpe", (2,), 2),
     "simple-speaker-listener": GameInfo("games.mpe", (2,), 2),
     "simple-spread": GameInfo("games.mpe", (2, 3, 4, 5, 6), 3),

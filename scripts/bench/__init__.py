@@ -46,6 +46,7 @@ _VERSIONED = (
     "pyzmq",
     "msgspec",
     "pettingzoo",
+    "pyboy",
     "hanabi-learning-environment",
     "open-spiel",
     "Shimmy",

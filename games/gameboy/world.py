@@ -1,0 +1,110 @@
+"""A game on consoles for a loop in real time: turns that come whether or not anybody has chosen.
+
+The loop that this serves::
+
+    world, pacer = World(batched("parcels", num_games=1, every=6, ...)), Pacer()
+    while not world.over:
+        seen = world.observe()                       # ask somebody, and do not wait
+        world.advance(chosen, pacer)                 # what has come in time, None for nothing
+
+What was chosen travels as a phrase id. One that cannot be chosen any more when its turn comes is
+dropped and counted: nothing waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.core import Step
+from games.gameboy.batch import ConsoleBatch
+from games.gameboy.console import FRAME_RATE
+from games.gameboy.pace import Pacer
+
+
+class World:
+    """One game, a turn at a time.
+
+    Args:
+        game: a batch of one game whose choices are keys.
+
+    Attributes:
+        rate: turns per second in real time.
+        turn: turns that have gone by.
+        counts: turns of a seat with a choice of its own (``played``), without (``nothing``), and
+            with one that could no longer be chosen (``stale``).
+
+    Raises:
+        ValueError: if the batch has more than one game, or its choices are no keys.
+    """
+
+    def __init__(self, game: ConsoleBatch) -> None:
+        if game.num_games != 1 or game.presses is None:
+            raise ValueError("a world is one game whose choices are keys: num_games=1")
+        self.game, self._presses = game, game.presses
+        self.rate = FRAME_RATE / self._presses.timing.interval
+        self.turn = 0
+        self.counts = {"played": 0, "nothing": 0, "stale": 0}
+        self._nothing = int(game.choice_phrases[0])
+
+    @property
+    def over(self) -> bool:
+        """Whether the game has ended, and does not restart."""
+        return not len(self.game.due_game)
+
+    def observe(
+        self, pending: Sequence[Sequence[int]] | None = None
+    ) -> dict[str, NDArray[np.int16]]:
+        """What all seats see now, as copies.
+
+        Args:
+            pending: choices of each seat that are on their way, as phrase ids, the next one to act
+                first. They become facts where the game was made with ``told`` turns of room.
+
+        Returns:
+            ``facts`` and ``choices``, int16 [P, ...], padded, and ``fact_counts`` and
+            ``choice_counts``, int16 [P].
+        """
+        game = self.game
+        if pending is not None:
+            self._presses.expect([[choice - self._nothing for choice in seat] for seat in pending])
+            game.refresh()
+        names = ("facts", "fact_counts", "choices", "choice_counts")
+        return {name: getattr(game, name).copy() for name in names}
+
+    def advance(
+        self,
+        chosen: Sequence[int | None],
+        pacer: Pacer | None = None,
+        show: Callable[[], None] | None = None,
+    ) -> Step:
+        """Lets a turn go by.
+
+        Args:
+            chosen: a phrase id for each seat, None where there is none.
+            pacer: who waits before each frame; without one, time is virtual.
+            show: called after each frame that is paced.
+
+        Returns:
+            what the turn brought.
+        """
+        game, move = self.game, []
+        for seat, choice in enumerate(chosen):
+            offered = game.choices[seat].tolist()
+            kind = "nothing" if choice is None else "played"
+            if choice is not None and choice not in offered:
+                kind, choice = "stale", None
+            self.counts[kind] += 1
+            move.append(offered.index(self._nothing if choice is None else choice))
+        self.turn += 1
+
+        def paced() -> None:
+            if pacer is not None:
+                pacer.wait()
+                if show is not None:
+                    show()
+
+        game.between_frames = paced if pacer is not None else None
+        return game.step(np.array(move))
