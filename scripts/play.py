@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from scripts import consoles
 from scripts.arguments import parse
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class Options:
     You see what any agent in your seat would observe, in the same sentences.
     """
 
-    game: Annotated[Literal["hanabi"], tyro.conf.Positional] = "hanabi"
-    """What is played."""
+    game: Annotated[Literal["hanabi", "blocks", "parcels"], tyro.conf.Positional] = "hanabi"
+    """What is played; blocks and parcels on consoles, with the arrow keys."""
     partners: Annotated[
         tuple[str, ...], tyro.conf.arg(name="with", metavar="AGENT"), tyro.conf.UseAppendAction
     ] = ()
@@ -72,6 +73,9 @@ def main(args: Sequence[str]) -> None:
     from rich.console import Console
 
     options = parse(Options, COMMAND, args)
+    if options.game in consoles.GAMES:
+        _at_consoles(options)
+        return
     if not options.partners:
         raise ValueError("nobody to play with: name an agent, as in --with bot:smart")
     players = options.players or len(options.partners) + 1
@@ -107,6 +111,18 @@ def main(args: Sequence[str]) -> None:
     record = GameRecord.begin(config, tuple(seats), seed)
     session = Session(record, mine, policies, (adviser, known[adviser]), file, Console())
     session.run()
+
+
+def _at_consoles(options: Options) -> None:
+    if len(options.partners) > 1:
+        raise ValueError(f"{options.game} seats one partner, and {len(options.partners)} are named")
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    file = options.save or Path(f"{options.game}-{seed}.json")
+    if seed < 0:
+        raise ValueError(f"--seed cannot be negative, got {seed}")
+    if file.exists():
+        raise ValueError(f"{file} is there already: name another file with --save")
+    consoles.play(options.game, next(iter(options.partners), None), seed, file)
 
 
 class Session:

@@ -34,6 +34,8 @@ class Options:
     """Print the whole game, a line a move, and the last table."""
     hanab_live: Annotated[Path | None, tyro.conf.arg(metavar="OUT")] = None
     """Write the game in the JSON format of hanab.live to this file instead."""
+    gif: Annotated[Path | None, tyro.conf.arg(metavar="OUT")] = None
+    """Write a game on consoles as a GIF to this file."""
 
 
 def main(args: Sequence[str]) -> None:
@@ -44,9 +46,16 @@ def main(args: Sequence[str]) -> None:
     """
     from rich.console import Console
 
+    from games.gameboy.record import is_record
     from games.hanabi.record import load, to_hanab_live
+    from scripts.consoles import film
 
     options = parse(Options, COMMAND, args)
+    if is_record(options.file):
+        film(options.file, options.gif)
+        return
+    if options.gif is not None:
+        raise ValueError(f"--gif films games on consoles, and {options.file} is none")
     record = load(options.file)
     if options.hanab_live is not None:
         game = to_hanab_live(record)

@@ -46,11 +46,14 @@ class ConsoleBatch:
     """
 
     phrasebook: Phrasebook
-    label_phrases = np.zeros((0, 0), np.int16)
+    label_phrases: NDArray[np.int16] = np.zeros((0, 0), np.int16)
     interchangeable: tuple[str, ...] = ()
     scoring: tuple[str, ...]
     fact_phrases: NDArray[np.int16]
     choice_phrases: NDArray[np.int16]
+    roles: tuple[str, ...]
+    max_score: float | None
+    max_turns: int | None
     max_facts: int
     max_choices: int
     presses: Presses | None = None

@@ -12,8 +12,10 @@ from games.gameboy.pace import Pacer
 from games.gameboy.record import KeyRecord
 from games.gameboy.screen import beside, half_blocks
 
-Partner = Callable[[list[str], list[str]], str]
-"""Who holds another seat: from the sentences of what it sees and may do, one of the latter."""
+Seat = Callable[[], int]
+"""Who holds the second seat: says which of that seat's choices in the game it makes now."""
+Partner = Callable[[ConsoleBatch], Seat]
+"""Sits down at a game."""
 SHOWN = 2
 """Frames from one picture to the next: a terminal draws no faster."""
 
@@ -52,7 +54,8 @@ def play(
             terminal.show(half_blocks(screen, columns) + "\n" + HELP)
 
         try:
-            masks = sit_down(game, keys, terminal.read, partner, pacer, show)
+            seat = None if partner is None else partner(game)
+            masks = sit_down(game, keys, terminal.read, seat, pacer, show)
         except KeyboardInterrupt:
             masks = [row[:] for row in game.held]
     outcome = game.outcome()
@@ -64,7 +67,7 @@ def sit_down(
     game: ConsoleBatch,
     keys: Keys,
     read: Callable[[], bytes],
-    partner: Partner | None,
+    partner: Seat | None,
     pacer: Pacer | None,
     show: Callable[[], None],
 ) -> list[list[int]]:
@@ -86,12 +89,9 @@ def sit_down(
     while not game.is_over and not keys.leave:
         keys.feed(read(), frame)
         if partner is not None and frame % interval == 0:
-            row = 1  # both seats are due, the person's first
-            facts = game.phrasebook.render(game.facts[row])
-            choices = game.phrasebook.render(game.choices[row])
             assert game.presses is not None
-            number = int(game.choices[row, choices.index(partner(facts, choices))])
-            theirs = game.presses.key_of(number - int(game.choice_phrases[0]))
+            phrase = int(game.choices[1, partner()])  # both seats are due, the person's first
+            theirs = game.presses.key_of(phrase - int(game.choice_phrases[0]))
             release = frame + 1
         held = [keys.held(frame), theirs if frame < release else 0]
         game.hold(held[: game.num_players])
@@ -102,3 +102,20 @@ def sit_down(
             show()
         frame += 1
     return [row[:] for row in game.held]
+
+
+def by_sentences(choose: Callable[[list[str], list[str]], str]) -> Partner:
+    """A partner that reads sentences.
+
+    Args:
+        choose: from the facts and the choices of a seat, one of the choices.
+    """
+
+    def sit(game: ConsoleBatch) -> Seat:
+        def seat() -> int:
+            facts, choices = (game.phrasebook.render(ids[1]) for ids in (game.facts, game.choices))
+            return choices.index(choose(facts, choices))
+
+        return seat
+
+    return sit

@@ -39,7 +39,11 @@ def half_blocks(screen: NDArray[np.uint8], columns: int | None = None) -> str:
     height, width = screen.shape[:2]
     if columns is not None and columns < width:
         rows = max(2, round(height * columns / width / 2) * 2)
-        screen = np.asarray(Image.fromarray(np.ascontiguousarray(screen)).resize((columns, rows), Image.Resampling.BOX))
+        screen = np.asarray(
+            Image.fromarray(np.ascontiguousarray(screen)).resize(
+                (columns, rows), Image.Resampling.BOX
+            )
+        )
     if len(screen) % 2:
         screen = np.concatenate([screen, screen[-1:]])
     lines = []

@@ -16,7 +16,7 @@ from games.gameboy import record, sorting
 from games.gameboy.console import LEFT, START, UP, A, B
 from games.gameboy.keyboard import HOLD, Keys
 from games.gameboy.pace import Pacer
-from games.gameboy.play import sit_down
+from games.gameboy.play import by_sentences, sit_down
 from games.gameboy.record import KeyRecord
 from games.gameboy.screen import HALF_BLOCK, beside, half_blocks, save_gif
 from games.gameboy.world import World
@@ -102,7 +102,7 @@ def test_a_person_and_a_partner_sort_parcels() -> None:
     """The person does nothing but wait; the partner tells, and is told nothing."""
     game = KeyRecord("parcels", 3, {"pace": 6, "parcels": 2}, [[], []]).batched()
     (code, _) = sorting.perfect_codes()
-    held = sit_down(game, Keys(), person({}), sorter(code), None, lambda: None)
+    held = sit_down(game, Keys(), person({}), by_sentences(sorter(code))(game), None, lambda: None)
     assert not any(held[0])
     assert any(held[1])
     assert game.is_over
