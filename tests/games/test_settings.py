@@ -95,8 +95,8 @@ def test_files_of_different_settings_have_different_names() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("chess", "unknown game 'chess'; there are hanabi, simple-reference, "),
-        ("", "unknown game ''; there are hanabi, "),
+        ("chess", "unknown game 'chess'; there are "),
+        ("", "unknown game ''; there are "),
         (":3", "unknown game ''"),
         ("Hanabi", "unknown game 'Hanabi'"),
         ("hanabi:", 'players must look like "2", "2-5" or "2,4", got '),

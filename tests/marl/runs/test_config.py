@@ -45,7 +45,7 @@ def test_players_that_cannot_be_read_are_refused(players: str) -> None:
     [
         (("hanabi:5-2",), "write 2-5"),
         (("hanabi:2-6",), "hanabi is played by 2, 3, 4, 5 players, got 6"),
-        (("chess",), "unknown game 'chess'; there are hanabi, "),
+        (("chess",), "unknown game 'chess'; there are "),
         (("hanabi:2", "hanabi:2-3"), "hanabi:2 is named twice"),
         ((), "name at least one game"),
     ],
