@@ -7,6 +7,7 @@ A name is ``GAME[:PLAYERS][@OPTION]...``. An option is ``name=value``, or the na
     hanabi:3@small                fewer colours and ranks
     supply-chain:4@margin=1.2     a parameter of the game
     classic/tictactoe-v3          an environment of PettingZoo's registry
+    supply-chain@manager=none     options that begin with "manager" suit every game: games.managed
 
 Where a game can be played by one number of players only, or none is named, its usual number is
 meant.
@@ -84,6 +85,11 @@ GAMES: dict[str, GameInfo] = {
     "pursuit": GameInfo("games.zoo", tuple(range(1, 17)), 8),
     "knights-archers-zombies": GameInfo("games.zoo", tuple(range(1, 9)), 4),
     "cooperative-pong": GameInfo("games.zoo", (2,), 2),
+    "supply-chain": GameInfo("games.supply_chain", (2, 3, 4), 3),
+    "escape-room": GameInfo("games.social", (2, 3, 4, 5), 2),
+    "prisoners-dilemma": GameInfo("games.social", (2,), 2),
+    "stag-hunt": GameInfo("games.social", (2, 3, 4, 5), 2),
+    "harvest": GameInfo("games.social", (1, 2, 3, 4), 2),
 }
 """Every game that can be named, beside PettingZoo's, which have a slash in their names."""
 
@@ -94,7 +100,7 @@ class Setting:
 
     Attributes:
         game: a name out of ``GAMES``.
-        players: seats.
+        players: seats, without a manager's.
         options: the game's own, in the order of their names; 3.0 becomes 3.
 
     Raises:
@@ -143,9 +149,14 @@ class Setting:
     def batched(self, num_games: int, seed: int = 0, restart: bool = True) -> BatchedGame:
         """A batch of the game; see ``games.batched``."""
         room: Room = import_module(find_game(self.game).room)  # type: ignore[assignment]
-        return room.make_batched(
-            self.game, self.players, num_games, seed, restart, dict(self.options)
-        )
+        own, manager = dict(self.options), {}
+        for name in self.options:
+            if name == "manager" or name.startswith("manager_"):
+                manager[name] = own.pop(name)
+        game = room.make_batched(self.game, self.players, num_games, seed, restart, own)
+        if manager:
+            game = import_module("games.managed").managed(game, manager)
+        return game
 
 
 def find_game(name: str) -> GameInfo:

@@ -1,0 +1,69 @@
+"""A supply chain: factories that serve themselves, and a whole that suffers from it.
+
+Every product takes a part from each factory. A small supplier is cheap and ships few parts; a large
+one is dear and ships everything. Whoever waits for the cheap one saves money, and keeps all the
+others waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from games.options import configure
+from games.simultaneous import Sheet, Simultaneous
+from games.supply_chain import engine
+from games.supply_chain.phrases import phrases
+from games.supply_chain.rules import PRESETS, SupplyChainConfig
+
+__all__ = ["PRESETS", "SupplyChainBatched", "SupplyChainConfig", "make_batched"]
+
+
+class SupplyChainBatched(Simultaneous):
+    """N supply chains; see :class:`games.simultaneous.Simultaneous`.
+
+    Args:
+        config: the setting.
+        num_games: N.
+        seed: the k-th episode of game i has the seed ``seed + i + k * N``.
+        restart: whether finished games start again inside ``step``.
+
+    Attributes:
+        records: the games as they stand, ``engine.GAME`` [N], live and not to be written.
+    """
+
+    def __init__(
+        self, config: SupplyChainConfig, num_games: int = 1, seed: int = 0, restart: bool = True
+    ) -> None:
+        self.config = config
+        said = phrases(config)
+        sheet = Sheet(
+            phrasebook=said.book,
+            players=config.players,
+            role="factory",
+            scoring=engine.SCORING,
+            max_score=None,
+            max_facts=engine.max_facts(said, config.players),
+            max_choices=len(said.choices),
+            rounds=config.periods,
+            fact_phrases=said.facts,
+            onlooker_phrases=said.onlooker,
+            choice_phrases=said.choices,
+            deeds=said.deeds,
+        )
+        rules = engine.make_rules(config, said)
+        super().__init__(sheet, engine.KERNELS, rules, engine.GAME, num_games, seed, restart)
+        self.records = self._games
+
+
+def make_batched(
+    name: str,
+    players: int,
+    num_games: int,
+    seed: int,
+    restart: bool,
+    options: Mapping[str, Any],
+) -> SupplyChainBatched:
+    """A batch of supply chains; see ``games.settings.Room``."""
+    config = configure(SupplyChainConfig, options, PRESETS, name, players=players)
+    return SupplyChainBatched(config, num_games, seed, restart)
