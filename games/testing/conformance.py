@@ -308,8 +308,8 @@ def _check_step(game: BatchedGame, step: Step) -> None:
         tuple(step.outcome) == game.scoring,
         f"outcome has {tuple(step.outcome)}, scoring {game.scoring}",
     )
-    if game.max_score is not None:
-        best = float(step.outcome[game.scoring[0]].max())
+    if game.max_score is not None and step.over.any():  # rewards may be below 0 until then
+        best = float(step.outcome[game.scoring[0]][step.over].max())
         expect(best <= game.max_score + 1e-3, f"{best} is more than max_score {game.max_score}")
 
 

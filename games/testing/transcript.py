@@ -77,8 +77,8 @@ def play(
     """Plays without end, as ``moves`` chooses.
 
     Yields:
-        The choices made, what they brought, and the turn of each game, None where nothing was due
-        in a game whose end is shown.
+        The choices made, what they brought, and the turn of each game, None where nobody was due
+        in a game whose end is shown, or which waits for others of its batch.
     """
     turns = np.zeros(game.num_games, np.int64)
     shown = np.zeros(game.num_games, bool)  # over before this step, and not restarted
@@ -88,16 +88,17 @@ def play(
         due = np.isin(np.arange(game.num_games), game.due_game)
         step = game.step(chosen)
         shown &= ~due
+        idle = shown | (~due & (step.elapsed == 0))
         yield (
             chosen,
             step,
             [
-                None if shown[index] else _turn(rows, step, index)
+                None if idle[index] else _turn(rows, step, index)
                 for index, rows in enumerate(before)
             ],
         )
         shown |= step.over
-        turns = np.where(step.over, 0, turns + 1)
+        turns = np.where(step.over, 0, turns + ~idle)
 
 
 def transcribe(game: BatchedGame, steps: int, salt: int = 0) -> list[list[Episode]]:
