@@ -108,7 +108,7 @@ def benches() -> dict[str, str]:
         folder = Path(module.module_finder.path)  # type: ignore[union-attr]
         source = (folder / f"{module.name}.py").read_text(encoding="utf-8")
         doc = ast.get_docstring(ast.parse(source)) or ""
-        found[module.name] = doc.partition("\n")[0]
+        found[module.name.replace("_", "-")] = doc.partition("\n")[0]
     return found
 
 
@@ -126,7 +126,8 @@ def run(name: str, seconds: float) -> Iterator[Row]:
         raise ValueError(f"there is no bench {name!r}: choose from {', '.join(known)}")
     if not 0 < seconds < float("inf"):
         raise ValueError(f"seconds must be a positive number, got {seconds}")
-    rows: Iterator[Row] = importlib.import_module(f"{__name__}.{name}").run(seconds)
+    module = name.replace("-", "_")
+    rows: Iterator[Row] = importlib.import_module(f"{__name__}.{module}").run(seconds)
     return rows
 
 
@@ -259,8 +260,8 @@ def _table(name: str, rows: Sequence[Row]) -> Table:
 
 
 def _figure(value: float) -> str:
-    """A number in three digits or, from 1000 on, whole."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    """A number in four digits or, from 1000 on, whole."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _cores() -> int | None:

@@ -33,7 +33,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A bench of its own, found like the others."""
     (tmp_path / "sheep_for_test.py").write_text(FAKE)
     monkeypatch.setattr(bench, "__path__", [*bench.__path__, str(tmp_path)])
-    return "sheep_for_test"
+    return "sheep-for-test"
 
 
 def test_every_bench_says_what_it_measures() -> None:
@@ -88,13 +88,13 @@ def test_a_bench_that_fails_half_way_keeps_its_rows_and_says_what_failed(
     (tmp_path / "broken_for_test.py").write_text(source)
     monkeypatch.setattr(bench, "__path__", [*bench.__path__, str(tmp_path)])
     file = tmp_path / "rows.json"
-    assert main(["bench", "broken_for_test", "--json", str(file)]) == 2
+    assert main(["bench", "broken-for-test", "--json", str(file)]) == 2
     said = capsys.readouterr()
-    assert said.err == "troupe bench: broken_for_test failed after 2 rows (TimeoutError)\n"
+    assert said.err == "troupe bench: broken-for-test failed after 2 rows (TimeoutError)\n"
     assert "2,469x" in said.out
     report = json.loads(file.read_text())
     assert len(report["rows"]) == 2
-    assert report["failure"] == "broken_for_test failed after 2 rows (TimeoutError)"
+    assert report["failure"] == "broken-for-test failed after 2 rows (TimeoutError)"
 
 
 @pytest.mark.parametrize("work", [0.0003, 0.01, 3.0])
