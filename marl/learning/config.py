@@ -21,7 +21,7 @@ class LearnerConfig:
     """Own turns whose rewards a target sums before it bootstraps."""
     gamma: float = 0.999
     """Discount of one unit of the game's time, which is an own turn in most games."""
-    huber: float = 1.0
+    huber: float = 2.0
     """Points of TD error from which the loss grows linearly. A larger one prices rare losses of
     many points in full; a smaller one learns faster what is common."""
     burn_in: int = 0

@@ -31,7 +31,9 @@ from marl.runs.checkpoint import CheckpointStore
 from marl.runs.state import flatten, unflatten
 
 AGENT = R3D2Config(core="gated", hidden=32, memory=32, text_hidden=32, own_hand=False)
-CONFIG = LearnerConfig(batch=6, n_step=2, gamma=0.9, refresh_interval=1, target_interval=1000)
+CONFIG = LearnerConfig(
+    batch=6, huber=1.0, n_step=2, gamma=0.9, refresh_interval=1, target_interval=1000
+)
 FACTS, CHOICES, ANSWERS = 12, 4, 6
 LABELS = np.arange(FACTS + CHOICES, FACTS + CHOICES + ANSWERS, dtype=np.int16).reshape(2, 3)
 
