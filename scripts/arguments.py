@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import os
 import re
@@ -11,6 +12,8 @@ from typing import Any, TypeVar
 
 import tyro
 
+from marl.runs.checks import refuse_endless
+
 Options = TypeVar("Options")
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -18,6 +21,9 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile(r"^[│ ] |\s*│$", re.MULTILINE)
 _EDGE = re.compile(r"^[╭╰].*$", re.MULTILINE)
 _RULE = re.compile(r"^\s*[─-]{3,}\s*$", re.MULTILINE)
+# The nearest of the options there are, and the values that an option has.
+_SIMILAR = re.compile(r"^(?:Arguments similar to \S+|Perhaps you meant):\s+(--\S+)", re.MULTILINE)
+_CHOICE = re.compile(r"^[Ii]nvalid choice '(.*?)' for argument .* Expected one of \((.*)\)")
 
 
 def parse(kind: type[Options], command: str, args: Sequence[str], **tyro_options: Any) -> Options:
@@ -39,13 +45,15 @@ def parse(kind: type[Options], command: str, args: Sequence[str], **tyro_options
         # wide as that is.
         helped = {"-h", "--help"} & set(args)
         with contextlib.redirect_stderr(message), _columns(None if helped else 2000):
-            return tyro.cli(
+            options = tyro.cli(
                 kind,
                 prog=command,
                 args=args,
                 config=(tyro.conf.FlagCreatePairsOff,),
                 **tyro_options,
             )
+            refuse_endless(options, "--")
+            return options
     except SystemExit as end:
         if not end.code:
             raise
@@ -62,9 +70,17 @@ def one_line(box: str) -> str:
     said = re.sub(r"^Error parsing (--?\S+): ", r"\1: ", said)
     said = re.sub(r"^Error parsing \S+: ", "", said)
     said = re.sub(r"^Missing from [\w ]+:", "missing", said)
+    # Of an option that may be left out, only what it is otherwise matters.
+    said = re.sub(r"^(\S+ )no type matching .*<class '(?!NoneType)\w+'>: ", r"\1", said)
     said = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"\1 is no whole number", said)
     said = re.sub(r"could not convert string to float: (.*)", r"\1 is no number", said)
     said = said.replace(". Expected 1 values", "")
+    near = dict.fromkeys(_SIMILAR.findall(_FRAME.sub("", _COLOUR.sub("", box))))
+    if near:
+        said += f": did you mean {' and '.join(near)}?"
+    elif chosen := _CHOICE.match(said):
+        found = difflib.get_close_matches(chosen[1], re.findall(r"'([^']*)'", chosen[2]), n=1)
+        said += f": did you mean {found[0]}?" if found else ""
     return said[:1].lower() + said[1:]
 
 

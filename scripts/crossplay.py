@@ -13,6 +13,8 @@ import tyro
 
 from games.settings import complete
 from scripts.arguments import parse
+from scripts.outputs import check_folder
+from scripts.progress import GamesBar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,6 +66,7 @@ def main(args: Sequence[str]) -> None:
 
     options = parse(Options, COMMAND, args)
     settings = complete(options.settings, ",".join(options.players), options.variant)
+    check_folder(options.out, "--out")
     # They import torch: not for --help.
     from marl.crossplay.cells import Crossplay, CrossplayConfig, enter
     from marl.crossplay.report import PAGE_FILE, write
@@ -90,16 +93,6 @@ def main(args: Sequence[str]) -> None:
 
 def _play(crossplay: Crossplay, console: Console) -> None:
     """Plays the cells that are missing, showing how far it is."""
-    from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     from marl.crossplay.heatmap import labels
 
     pending = crossplay.pending()
@@ -110,31 +103,12 @@ def _play(crossplay: Crossplay, console: Console) -> None:
     if not pending:
         return
     names = labels(crossplay.config.agents)
-    start = line = time.monotonic()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("games"),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        console=console,
-        disable=not console.is_terminal,
-        # The speed of a cell is its agents': only a long memory tells the time that is left.
-        speed_estimate_period=600,
-    ) as progress:
-        bar = progress.add_task("", total=len(pending) * games)
-        for i, cell in enumerate(pending):
+    start = time.monotonic()
+    with GamesBar(console, len(pending) * games) as bar:
+        for cell in pending:
             guest, hosts = (names[k] for k in (cell.guest, cell.hosts))
-            what = escape(f"{cell.setting.name}: {guest} with {hosts}")
-            progress.update(bar, description=what)
-            crossplay.play(cell, lambda ended: progress.advance(bar, ended))
-            now = time.monotonic()
-            if not console.is_terminal and (now - line >= 10 or i + 1 == len(pending)):
-                line = now
-                left = (now - start) / (i + 1) * (len(pending) - i - 1)
-                console.print(f"{i + 1} of {len(pending)} cells, {left:.0f} s left")
+            bar.say(f"{cell.setting.name}: {guest} with {hosts}")
+            crossplay.play(cell, bar.advance)
     rate = len(pending) * games / (time.monotonic() - start)
     console.print(f"{len(pending) * games:,} games, {rate:,.0f} a second")
 

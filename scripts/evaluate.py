@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ import tyro
 from games.settings import Setting, complete, parse_all, parse_numbers
 from scripts.arguments import parse
 from scripts.bench import machine, versions
+from scripts.outputs import PICTURES, check_file
+from scripts.progress import GamesBar
 
 if TYPE_CHECKING:
     from marl.acting.evaluate import Evaluation
+    from marl.core import Policy
     from marl.runs.config import TrainConfig
 
 COMMAND = "troupe evaluate"
@@ -46,8 +50,8 @@ class Options:
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File for everything that was found."""
     png: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """File for a picture of the distribution of scores. Beside --json by default, else
-    scores.png in the folder of the run."""
+    """File for a picture of the distribution of scores; of a run, scores.png in its folder without
+    it."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network runs."""
 
@@ -63,18 +67,19 @@ def main(args: Sequence[str]) -> None:
         raise ValueError(f"--games must be at least 1, got {options.games}")
     if options.seed < 0:
         raise ValueError(f"--seed cannot be negative, got {options.seed}")
+    check_file(options.json, "--json")
+    check_file(options.png, "--png", PICTURES)
     # They import torch: not for --help.
-    from marl.acting.evaluate import evaluate, save_histogram, save_json
+    from marl.acting.evaluate import save_histogram, save_json
     from marl.lanes import prepare_process
-    from marl.runs.roster import load, refusal
+    from marl.runs.roster import load
 
     prepare_process()
     member = load(options.agent, options.device)
     settings = _settings(options, member.config)
     for setting in settings:  # what is wrong is said before the first is played
-        if reason := member.restriction(setting) or refusal(member.policy, setting.batched(1)):
-            raise ValueError(f"{options.agent} cannot play {setting.name}: {reason}")
-    found = [evaluate(member.policy, setting, options.games, options.seed) for setting in settings]
+        member.check(setting)
+    found = _play(member.policy, settings, options)
     _show(options, found)
     if options.json is not None:
         about = {
@@ -85,9 +90,24 @@ def main(args: Sequence[str]) -> None:
             "versions": versions(),
         }
         save_json(options.json, found, about)
-    picture = options.png or _beside(options, member.folder)
-    save_histogram(picture, found, options.agent)
-    print(f"picture: {picture}" + (f"   data: {options.json}" if options.json else ""))
+        print(f"data: {options.json}")
+    if picture := options.png or _in_run(options.agent):
+        save_histogram(picture, found, options.agent)
+        print(f"picture: {picture}")
+
+
+def _play(policy: Policy, settings: Sequence[Setting], options: Options) -> list[Evaluation]:
+    """Plays every setting, showing how far it is."""
+    from rich.console import Console
+
+    from marl.acting.evaluate import evaluate
+
+    found = []
+    with GamesBar(Console(stderr=True), len(settings) * options.games) as bar:
+        for setting in settings:
+            bar.say(setting.name)
+            found.append(evaluate(policy, setting, options.games, options.seed, on_end=bar.advance))
+    return found
 
 
 def _settings(options: Options, trained: TrainConfig) -> tuple[Setting, ...]:
@@ -106,13 +126,11 @@ def _settings(options: Options, trained: TrainConfig) -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def _beside(options: Options, folder: Path | None) -> Path:
-    """Where the picture goes when nobody says."""
-    if options.json is not None:
-        return options.json.with_suffix(".png")
-    # A shipped agent lies among the installed files, which are not to be written to.
-    if folder is None or not Path(options.agent).is_dir():
-        return Path("scores.png")
+def _in_run(agent: str) -> Path | None:
+    """A picture's place in the folder of a run; None for an agent that is none, or is not ours."""
+    folder = Path(agent)
+    if not (folder / "checkpoints").is_dir() or not os.access(folder, os.W_OK):
+        return None
     return folder / "scores.png"
 
 
@@ -124,7 +142,9 @@ def _show(options: Options, found: Sequence[Evaluation]) -> None:
     from marl.crossplay.heatmap import outcome
 
     table = Table(
-        title=f"{options.agent}, {options.games} games, seed {options.seed}", title_justify="left"
+        title=f"{options.agent}, {options.games:,} game{'s' * (options.games > 1)}, "
+        f"seed {options.seed}",
+        title_justify="left",
     )
     names = dict.fromkeys(name for one in found for name in one.scoring)
     for heading in ("setting", *(outcome(name) for name in names), "turns", "games/s"):

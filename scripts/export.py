@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from scripts.arguments import parse
+from scripts.outputs import check_folder
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def main(args: Sequence[str]) -> None:
         ValueError: if there is no such agent, or the folder is there already.
     """
     options = parse(Options, "troupe export", args)
+    check_folder(options.folder, "FOLDER")
     from marl.runs.roster import export, load  # imports torch: not for --help
 
     member = load(options.agent)

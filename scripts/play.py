@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scripts import consoles
 from scripts.arguments import parse
+from scripts.outputs import check_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,18 +91,23 @@ def main(args: Sequence[str]) -> None:
         raise ValueError(f"--seed cannot be negative, got {options.seed}")
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     file = options.save or Path(f"hanabi-{seed}.json")
+    check_file(file, "--save")
     if file.exists():
         raise ValueError(f"{file} is there already: name another file with --save")
     from games.hanabi import configure
     from games.hanabi.record import GameRecord
+    from games.settings import Setting
     from marl.runs import roster  # it imports torch
 
+    setting = Setting("hanabi", players, {"preset": options.variant})
     config = configure(options.variant, players=players)
     names = [*options.partners] * (1 if len(options.partners) == players - 1 else players - 1)
     adviser = options.adviser or names[0]
-    known: dict[str, Policy] = {
-        name: roster.load(name).policy for name in dict.fromkeys([*names, adviser])
-    }
+    known: dict[str, Policy] = {}
+    for name in dict.fromkeys([*names, adviser]):
+        member = roster.load(name)
+        member.check(setting)
+        known[name] = member.policy
     mine = options.seat - 1
     seats: list[str] = [""] * players
     for k, name in enumerate(names):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from scripts.arguments import parse
+from scripts.outputs import check_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +52,8 @@ def main(args: Sequence[str]) -> None:
     from scripts.consoles import film
 
     options = parse(Options, COMMAND, args)
+    check_file(options.hanab_live, "--hanab-live")
+    check_file(options.gif, "--gif", (".gif",))
     if is_record(options.file):
         film(options.file, options.gif)
         return

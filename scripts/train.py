@@ -11,8 +11,10 @@ import tyro
 
 from games.settings import complete, parse_numbers
 from marl.runs.config import TrainConfig
+from marl.runs.roster import refuse_export
 from marl.runs.serial import load_config, train
 from scripts.arguments import parse
+from scripts.outputs import check_folder
 
 COMMAND = "troupe train"
 DEFAULT_MINUTES = 10.0
@@ -114,8 +116,8 @@ class Train(TrainConfig, _Session):
     def __post_init__(self) -> None:
         names = complete(self.games, self.players, self.variant)
         object.__setattr__(self, "games", names)
-        TrainConfig.__post_init__(self)
         _Session.__post_init__(self)
+        TrainConfig.__post_init__(self)
 
     @property
     def config(self) -> TrainConfig:
@@ -131,6 +133,7 @@ def main(args: Sequence[str]) -> None:
     """
     args = [*_preset(args), *args]
     options = parse(Train, COMMAND, args)
+    check_folder(options.run_dir, "--run-dir")
     if options.resume:
         options = _as_it_was(options, args)
     minutes = options.minutes
@@ -196,6 +199,7 @@ def _as_it_was(options: Train, args: Sequence[str]) -> Train:
     Raises:
         ValueError: if there is no run, or an option asks for something else.
     """
+    refuse_export(options.run_dir)
     saved = load_config(options.run_dir)
     given = {f.name: getattr(options, f.name) for f in fields(_Session)}
     kept = {f.name: getattr(saved, f.name) for f in fields(TrainConfig)}

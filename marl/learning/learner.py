@@ -18,6 +18,7 @@ from marl.lanes import Lanes
 from marl.learning.average import RunningMean
 from marl.learning.batch import ranges
 from marl.learning.config import LearnerConfig
+from marl.learning.divergence import Watch
 from marl.learning.imitation import ImitationConfig
 from marl.learning.objective import Objective, Part
 from marl.learning.optimisers import load_optimiser_state, make_optimiser, optimiser_state
@@ -73,6 +74,7 @@ class Learner:
         self.learned = [*self.network, *(self.text.parameters if paragraphs else [])]
         self.objective = Objective(agent, self.target, self.learned, config, eta, imitation)
         self.lanes = Lanes(config.lanes)
+        self.watch = Watch(config)
         self.optimiser = make_optimiser(self.network, config.learning_rate, config.adam_eps)
         self.publish()
 
@@ -85,6 +87,9 @@ class Learner:
 
         Returns:
             metrics of the update: loss, td_error, q, gradient_norm, staleness and so on.
+
+        Raises:
+            DivergedError: if the errors are beyond all measure; nothing has changed then.
         """
         sample = self.replay.sample(self.config.batch)
         episodes = sample.episodes
@@ -102,6 +107,8 @@ class Learner:
         work = self.lanes.start(self.objective.part, parts)
         elsewhere = self.lanes.start_one(meanwhile) if meanwhile else None
         done = work()
+        told = {name: _mean([part.told[name] for part in done]) for name in done[0].told}
+        self.watch.check(self.updates, episodes, told["loss"], told["td_error"])
         norm = self._step(tables, done)
         self.replay.update(sample.ids, np.concatenate([part.priorities for part in done]))
         self.updates += 1
@@ -109,7 +116,7 @@ class Learner:
         if elsewhere:
             elsewhere()
         metrics = {
-            **{name: _mean([part.told[name] for part in done]) for name in done[0].told},
+            **told,
             "gradient_norm": norm,
             "clipped": float(norm > self.config.clip),
             "staleness": _staleness(episodes, self.updates - 1),

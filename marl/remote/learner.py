@@ -13,6 +13,7 @@ from games.text import Phrasebook, shared
 from marl.acting.actor import exploration_spectrum
 from marl.episodes import Episodes
 from marl.lanes import prepare_process
+from marl.learning.divergence import DivergedError
 from marl.remote.policy import PublishedWeights
 from marl.remote.replay import Ledger, replay_functions
 from marl.runs.checkpoint import CheckpointStore
@@ -161,7 +162,7 @@ def learn(
         patience: seconds to wait for a sequence.
 
     Raises:
-        FatalError: if none comes, or the last checkpoint cannot be saved.
+        FatalError: if none comes, learning diverges, or the last checkpoint cannot be saved.
     """
     prepare_process()
     config = load_config(run_dir)
@@ -181,6 +182,8 @@ def learn(
                 say_resumed(monitor, step)
             try:
                 drive(run, store, monitor, over)
+            except DivergedError as error:
+                raise FatalError(str(error)) from error
             except OSError as error:  # It has no room, and would have none if it began again.
                 raise FatalError(f"{error.filename}: {error.strerror}") from error
     if run.hungry > patience:

@@ -98,6 +98,8 @@ class CheckpointStore:
         try:
             _save_tensors(arrays, temporary / _TENSORS)
             (temporary / _META).write_text(text, encoding="utf-8")
+            # It is made for its owner's eyes only: a run's agent may be evaluated by others.
+            shutil.copymode(temporary / _META, temporary / _TENSORS)
             manifest = {
                 "format": _FORMAT,
                 "step": step,

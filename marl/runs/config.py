@@ -12,6 +12,7 @@ from games.settings import Setting, parse_all
 from marl.learning.config import LearnerConfig
 from marl.learning.imitation import ImitationConfig
 from marl.replay.prioritised import ReplayConfig
+from marl.runs.checks import refuse_endless
 
 CONFIG_FILE = "config.json"
 PHRASES_FILE = "phrases.txt"
@@ -91,10 +92,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         # One name for each setting, however they were written.
         object.__setattr__(self, "games", tuple(setting.name for setting in self.settings()))
+        refuse_endless(self)
+        if self.seed < 0:
+            raise ValueError(f"seed cannot be negative, got {self.seed}")
         for name in ("warm_up", "evaluate_interval", "evaluate_games", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.replay_minutes < float("inf"):
+        if self.replay_minutes < 0:
             raise ValueError(f"replay_minutes cannot be negative, got {self.replay_minutes}")
         for name in ("samples_per_insert", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
@@ -133,6 +137,8 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
         "learner": LearnerConfig,
         "imitation": ImitationConfig,
     }
+    if not isinstance(values, dict):
+        raise ValueError(f"a configuration has names and values, this is {values!r:.40}")
     try:
         fields = {name: parts[name](**v) if name in parts else v for name, v in values.items()}
         if isinstance(fields.get("games"), list):  # JSON has no tuples
@@ -148,9 +154,16 @@ def load_config(folder: Path) -> TrainConfig:
     """The configuration that a run was started with.
 
     Raises:
-        ValueError: if there is no run.
+        ValueError: if there is no run, or its configuration is damaged or out of range.
     """
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise ValueError(f"{folder} holds no run: it has no {CONFIG_FILE}")
-    return from_dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    try:
+        return from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

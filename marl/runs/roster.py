@@ -9,6 +9,7 @@ are evaluated.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,6 +66,16 @@ class Member:
         known = ", ".join(self.config.games)
         return f"it reads no text, and knows only what it was trained on ({known})"
 
+    def check(self, setting: Setting) -> None:
+        """Refuses a setting before it is played.
+
+        Raises:
+            ValueError: if it cannot play the setting.
+        """
+        reason = self.restriction(setting) or refusal(self.policy, setting.batched(1))
+        if reason is not None:
+            raise ValueError(f"{self.name} cannot play {setting.name}: {reason}")
+
 
 def shipped() -> list[str]:
     """Names of the agents that come with the package, in alphabetical order."""
@@ -94,10 +105,7 @@ def load(name: str, device: str = "cpu") -> Member:
                 f"agent ({known}) or a rule-based player ({BOT}{bots.NAMES[-1]} and its like)"
             )
         folder = SHIPPED / name
-    try:
-        config = load_config(folder)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
+    config = load_config(folder)
     weights, updates = _weights(folder)
     games = [setting.batched(1) for setting in config.settings()]
     book = joined([game.phrasebook for game in games])
@@ -176,6 +184,21 @@ def export(member: Member, folder: Path) -> None:
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
     weights = {k: v.cpu().contiguous() for k, v in member.policy.state_dict().items()}
     save_file(weights, folder / WEIGHTS_FILE, metadata={"updates": str(member.updates)})
+    # It is made for its owner's eyes only: whoever may read the one file may read the other.
+    shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
+
+
+def refuse_export(folder: Path) -> None:
+    """Refuses to train on in a folder that holds an exported agent and no run.
+
+    Raises:
+        ValueError: if it does.
+    """
+    if (folder / WEIGHTS_FILE).is_file():
+        raise ValueError(
+            f"{folder} is an exported agent and no run: it has neither replay nor optimiser to go "
+            f"on with. Begin a run with its weights: troupe train --start {folder} --run-dir OTHER"
+        )
 
 
 def _weights(folder: Path) -> tuple[dict[str, Tensor], int]:

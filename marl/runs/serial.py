@@ -43,7 +43,7 @@ from marl.replay.prioritised import PrioritisedReplay
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
 from marl.runs.monitor import Monitor
-from marl.runs.roster import find_teacher, starting_weights
+from marl.runs.roster import find_teacher, refuse_export, starting_weights
 from marl.runs.state import flatten, unflatten
 from transport.claim import Claim
 from transport.signals import StopFlag
@@ -330,6 +330,7 @@ def train(
     if minutes is None and updates is None:
         raise ValueError("training needs a budget: give minutes, updates or both")
     store = CheckpointStore(run_dir / "checkpoints", keep=config.keep_checkpoints)
+    refuse_export(run_dir)
     if not resume:
         refuse_second(run_dir)
     elif load_config(run_dir) != config:

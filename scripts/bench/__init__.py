@@ -33,6 +33,7 @@ import psutil
 import tyro
 
 from scripts.arguments import parse
+from scripts.outputs import check_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -159,6 +160,7 @@ def main(args: Sequence[str]) -> None:
     names = list(benches()) if options.names == ("all",) else list(options.names)
     if options.json is not None and len(names) != 1:
         raise ValueError(f"--json takes the rows of one bench, and {len(names)} are named")
+    check_file(options.json, "--json")
     running = {name: run(name, options.seconds) for name in names}
     if not names:
         width = max(map(len, benches()), default=0) + 2

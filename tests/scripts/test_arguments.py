@@ -37,6 +37,8 @@ class Outer:
     """Where to put it."""
     rate: float = 0.5
     """How fast."""
+    minutes: float | None = None
+    """How long."""
     kind: Literal["plain", "fancy"] = "plain"
     """Of which kind."""
     inner: Inner = field(default_factory=Inner)
@@ -53,7 +55,7 @@ def read(*args: str) -> Outer:
 
 def test_options_are_read() -> None:
     options = read("me", "--folder", "here", "--inner.size", "7", "--kind", "fancy")
-    assert options == Outer("me", Path("here"), 0.5, "fancy", Inner(7))
+    assert options == Outer("me", Path("here"), 0.5, None, "fancy", Inner(7))
 
 
 def test_later_options_win() -> None:
@@ -79,6 +81,10 @@ def test_a_default_is_taken_over() -> None:
         (["me", "--folder", "x", "--rate", "0"], "rate must be positive, got 0.0: leave it out"),
         (["me", "--folder", "x", "--kind", "odd"], "invalid choice 'odd' for argument '--kind'"),
         (["me", "--folder", "x", "--inner.sise", "3"], "unrecognized options: --inner.sise"),
+        (["me", "--folder", "x", "--inner.sise", "3"], ": did you mean --inner.size?"),
+        (["me", "--folder", "x", "--inner.sise", "3", "--ratte", "1"], "--rate and --inner.size?"),
+        (["me", "--folder", "x", "--kind", "fancyy"], ": did you mean fancy?"),
+        (["me", "--folder", "x", "--minutes", "x"], "--minutes: 'x' is no number"),
         (["me", "you", "--folder", "x"], "unrecognized options: you"),
     ],
 )
@@ -104,6 +110,12 @@ def test_a_mistake_is_said_in_one_line(
     assert not set(message) & set("╭╮╰╯│─\x1b")
     assert "---" not in message
     assert os.environ.get("COLUMNS") == columns
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_every_number_is_finite(value: str) -> None:
+    with pytest.raises(ValueError, match=f"--rate must be a finite number, got {value}"):
+        read("me", "--folder", "x", "--rate", value)
 
 
 def test_help_shows_every_option_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,13 +144,20 @@ def test_a_run_whose_processes_keep_dying_ends_in_one_line(
         ),
         ("train hanabi --run-dir {tmp}/r --minutes 0", "--minutes must be a positive number"),
         ("train hanabi --run-dir {tmp}/r --minutes nan", "--minutes must be a positive number"),
-        ("train hanabi --run-dir {tmp}/r --minutes soon", "--minutes: "),
+        ("train hanabi --run-dir {tmp}/r --minutes soon", "--minutes: 'soon' is no number (see "),
         ("train hanabi --run-dir {tmp}/r --patience nan", "--patience must be a positive number"),
         ("train hanabi --run-dir {tmp}/r --updates 0", "--updates must be at least 1, got 0"),
         ("train hanabi --run-dir {tmp}/r --preset best", "invalid choice 'best'"),
         ("train hanabi --run-dir {tmp}/r --device tpu", "invalid choice 'tpu'"),
         ("train hanabi --run-dir {tmp}/r --seed x", "--seed: 'x' is no whole number"),
-        ("train hanabi --run-dir {tmp}/r --learner.bach 3", "unrecognized options"),
+        ("train hanabi --run-dir {tmp}/r --seed -1", "seed cannot be negative, got -1"),
+        ("train hanabi --run-dir {tmp}/r --preset vectr", "did you mean vector? (see"),
+        ("train hanabi --run-dir {tmp}/r --learner.bach 3", "did you mean --learner.batch?"),
+        (
+            "train hanabi --run-dir {tmp}/r --learner.clip inf",
+            "learner.clip must be a finite number, got inf",
+        ),
+        ("train hanabi --run-dir /dev/null/r", "--run-dir: /dev/null is a file"),
         ("train hanabi --run-dir {tmp}/r --learner.batch 0", "learner.batch must be at least 1"),
         ("train hanabi --run-dir {tmp}/r --agent.hidden -1", "agent.hidden must be at least 1"),
         ("train hanabi --run-dir {tmp}/r --actor.epsilon 2", "actor.epsilon must be in (0, 1]"),
@@ -159,7 +166,6 @@ def test_a_run_whose_processes_keep_dying_ends_in_one_line(
         ("train hanabi --run-dir {tmp}/r --imitate bot:plumber", "there is no bot 'plumber'"),
         ("train hanabi --run-dir {tmp}/r --imitation.weight -1", "imitation.weight cannot be"),
         ("train hanabi --run-dir {tmp}/r --resume", "holds no run"),
-        ("train --preset very-small --run-dir /dev/null/r --agent.text-hidden 32", "/dev/null"),
         ("evaluate", "missing AGENT"),
         ("evaluate {tmp}", "holds no run"),
         ("evaluate {tmp}/nobody", "there is no agent"),
@@ -169,18 +175,29 @@ def test_a_run_whose_processes_keep_dying_ends_in_one_line(
         ("evaluate hanabi-2p --players 6", "hanabi is played by 2, 3, 4, 5 players, got 6"),
         ("evaluate bot:smart tracking", "bot:smart cannot play tracking: this player has no word"),
         ("evaluate x --games 0", "--games must be at least 1, got 0"),
+        ("evaluate x --png {tmp}/x.txt", "--png takes a file that ends in .png, .pdf, .svg"),
+        ("evaluate x --png {tmp}", "--png takes a file that ends in"),
+        ("evaluate x --json {tmp}", "--json takes a file, and {tmp} is a folder"),
+        ("evaluate x --json /dev/null/x", "--json: /dev/null is a file, and no folder can be made"),
+        ("crossplay x --out /dev/null/x", "--out: /dev/null is a file"),
+        ("export x /dev/null/x", "FOLDER: /dev/null is a file"),
+        ("play --with x --save /dev/null/x", "--save: /dev/null is a file"),
+        ("replay x --hanab-live /dev/null/x", "--hanab-live: /dev/null is a file"),
+        ("bench engine --json /dev/null/x", "--json: /dev/null is a file"),
         ("evaluate x --seed -1", "--seed cannot be negative, got -1"),
         ("evaluate x --games many", "--games: 'many' is no whole number"),
         ("export", "missing AGENT FOLDER"),
         ("export nobody {tmp}/out", "there is no agent 'nobody'"),
         ("bench nothing", "there is no bench 'nothing'"),
         ("bench --seconds long", "--seconds: 'long' is no number"),
+        ("bench --seconds nan", "--seconds must be a finite number, got nan"),
         ("bench --json rows.json", "--json takes the rows of one bench, and 0 are named"),
     ],
 )
 def test_bad_input_is_refused(
     args: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    said = said.replace("{tmp}", str(tmp_path))
     assert said in refused(capsys, *args.format(tmp=tmp_path).split())
     # Nothing is left behind that would stand in the way of a second try.
     assert not list(tmp_path.iterdir())
@@ -357,9 +374,10 @@ def test_a_run_is_resumed_as_it_began(run: Path, capsys: pytest.CaptureFixture[s
 def test_evaluate_reports_what_it_found(run: Path, tmp_path: Path) -> None:
     reports = []
     for name in ("one", "two"):
-        file = tmp_path / f"{name}.json"
-        assert troupe("evaluate", run, "--games", 50, "--seed", 3, "--json", file) == 0
-        assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+        file, picture = tmp_path / f"{name}.json", tmp_path / f"{name}.png"
+        files = ("--json", file, "--png", picture)
+        assert troupe("evaluate", run, "--games", 50, "--seed", 3, *files) == 0
+        assert picture.read_bytes().startswith(b"\x89PNG")
         reports.append(json.loads(file.read_text()))
     (setting,) = reports[0]["settings"]
     assert (setting["games"], setting["seed"]) == (50, 3)
@@ -370,6 +388,46 @@ def test_evaluate_reports_what_it_found(run: Path, tmp_path: Path) -> None:
     assert 0 <= outcomes["score"]["mean"] <= outcomes["points"]["mean"] <= 5
     # The same seed gives the same games.
     assert outcomes == reports[1]["settings"][0]["outcomes"]
+
+
+def test_evaluate_writes_where_it_is_told_and_into_runs_only(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert troupe("evaluate", "bot:iggi", "hanabi:2@very-small", "--games", 2) == 0
+    exported = tmp_path / "exported"
+    assert troupe("export", run, exported) == 0
+    assert troupe("evaluate", exported, "--games", 2, "--json", "found.json") == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["exported", "found.json"]
+    assert len(list(exported.iterdir())) == 2
+    (run / "scores.png").unlink(missing_ok=True)
+    capsys.readouterr()
+    assert troupe("evaluate", run, "--games", 1) == 0
+    out = capsys.readouterr().out
+    assert (run / "scores.png").read_bytes().startswith(b"\x89PNG")
+    assert "1 game, seed 1" in out
+    assert "±" not in out
+    assert "nan" not in out
+
+
+def test_evaluate_shows_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.progress.LINE_SECONDS", 0.0)
+    assert troupe("evaluate", "bot:iggi", "hanabi:2-3@very-small", "--games", 5) == 0
+    assert "10 of 10 games, 0 s left" in capsys.readouterr().err
+
+
+def test_an_agent_that_reads_no_text_is_refused_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--preset", "vector", "--updates", 1, "--run-dir", tmp_path / "r")
+    assert troupe("train", *TINY, *options) == 0
+    said = "it reads no text, and knows only what it was trained on (hanabi:2@very-small)"
+    for asked in (("--players", 3), ("--variant", "small"), ("hanabi:3@very-small",)):
+        assert said in refused(capsys, "evaluate", tmp_path / "r", "--games", 1, *asked)
+    for asked in (("--players", 3, "--variant", "very-small"), ("--variant", "small")):
+        assert said in refused(capsys, "play", "--with", tmp_path / "r", *asked)
 
 
 def test_evaluate_other_settings(run: Path, tmp_path: Path) -> None:
@@ -412,3 +470,48 @@ def test_damaged_files_are_named(
     assert "agent.safetensors is damaged" in refused(capsys, "evaluate", exported)
     (exported / "config.json").write_text("{")
     assert "config.json is damaged" in refused(capsys, "evaluate", exported)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is damaged: Expecting property name"),
+        ("[]", "a configuration has names and values, this is []"),
+        ('{"seed": "x"}', "is not one of this version of Troupe"),
+        ('{"learner": {"gamma": NaN}}', "learner.gamma must be in (0, 1], got nan"),
+        ("\udcff", "is damaged: 'utf-8' codec can't decode"),
+    ],
+)
+def test_a_broken_configuration_is_named(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+    for command in (("train", "--resume", "--run-dir", tmp_path), ("evaluate", tmp_path)):
+        line = refused(capsys, *command)
+        assert f"{tmp_path}/config.json" in line
+        assert said in line
+
+
+def test_an_exported_folder_is_not_trained_on(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "exported"
+    assert troupe("export", run, folder) == 0
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    for options in (["--resume"], ["--resume", "--workers", 1], [*TINY], [*TINY, "--workers", 1]):
+        line = refused(capsys, "train", *options, "--run-dir", folder, "--updates", 9)
+        assert f"troupe train --start {folder} --run-dir OTHER" in line
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+    assert all(file.stat().st_mode & 0o044 == 0o044 for file in folder.iterdir())
+
+
+def test_learning_that_runs_away_is_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = ("--learner.learning-rate", 30, "--learner.text-learning-rate", 30)
+    options = (*rates, "--updates", 500, "--run-dir", tmp_path / "r")
+    assert troupe("train", *TINY, *options) == 2
+    err = capsys.readouterr().err
+    assert "learning has diverged: after" in err
+    assert "begin another run with less than --learner.learning-rate 30" in err
+    assert "Traceback" not in err

@@ -198,7 +198,7 @@ def test_partners_sit_in_the_order_they_are_named(
         (["--with", "nobody-at-all"], "there is no agent 'nobody-at-all'"),
         (["--with", "a", "--with", "b", "--players", "2"], "2 players are you and 1 others, but 2"),
         (["--with", "a", "--with", "b", "--players", "5"], "5 players are you and 4 others, but 2"),
-        (["--with", "a", "--players", "6"], "players must be a whole number from 2 to 5"),
+        (["--with", "a", "--players", "6"], "hanabi is played by 2, 3, 4, 5 players, got 6"),
         (["--with", "a", "--seat", "3"], "--seat must be from 1 to 2, got 3"),
         (["--with", "a", "--seed", "-1"], "--seed cannot be negative"),
         (["--with", "a", "--save", "/dev/null"], "/dev/null is there already"),

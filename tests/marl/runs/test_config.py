@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import math
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -32,6 +33,32 @@ def test_settings_are_read(given: tuple[str, ...], names: tuple[str, ...]) -> No
     assert config.games == names
     assert tuple(setting.name for setting in config.settings()) == names
     assert config == TrainConfig(games=names)
+
+
+def floats(kind: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every field of a configuration that holds a float, by the names on the way there."""
+    found = []
+    for field in fields(kind):
+        name, value = (*path, field.name), getattr(kind, field.name)
+        if is_dataclass(value):
+            found += floats(value, name)
+        elif isinstance(value, float):
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("path", floats(TrainConfig()), ids=".".join)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_number_is_endless(path: tuple[str, ...], value: float) -> None:
+    values = to_dict(TrainConfig())
+    *parts, name = path
+    inner = values
+    for part in parts:
+        inner = inner[part]
+    assert isinstance(inner[name], float)
+    inner[name] = value
+    with pytest.raises(ValueError, match=f"{'.'.join(path)} .*, got -?(nan|inf)"):
+        from_dict(values)
 
 
 @pytest.mark.parametrize("players", ["", "two", "2-", "-2", "2,,3", "2;3", "2.5"])
