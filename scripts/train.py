@@ -15,35 +15,10 @@ from marl.runs.roster import refuse_export
 from marl.runs.serial import load_config, train
 from scripts.arguments import parse
 from scripts.outputs import check_folder
+from scripts.presets import PRESETS, explained
 
 COMMAND = "troupe train"
 DEFAULT_MINUTES = 10.0
-
-PRESETS: dict[str, tuple[str, ...]] = {
-    "default": (),
-    # Smaller games, for quick experiments.
-    "small": ("--variant", "small"),
-    "very-small": ("--variant", "very-small"),
-    # Only what the published agent reads: no facts that follow from the others.
-    "plain": ("--variant", "plain"),
-    # Colours under names of each seat's own.
-    "other-play": ("--actor.other-play",),
-    # Without text, what the language model is worth: R2D2, every seat learning for itself (IQL).
-    "vector": ("--agent.encoder", "vector"),
-    "iql": ("--agent.encoder", "vector"),
-    # The same with values that add up over the seats.
-    "vdn": ("--agent.encoder", "vector", "--learner.mixing", "vdn"),
-    # The published agent: it reads whole paragraphs, replays uniformly, and learns in one step.
-    "paper": (
-        *("--variant", "plain", "--actor.temperature", "0", "--agent.no-own-hand"),
-        *("--agent.encoder", "paragraph", "--agent.text-pool", "mean", "--agent.hidden", "128"),
-        *("--agent.core", "lstm", "--agent.memory", "128", "--agent.layers", "2"),
-        *("--replay.alpha", "0", "--replay.beta", "0", "--learner.n-step", "1"),
-        *("--learner.learning-rate", "6.25e-5", "--learner.text-learning-rate", "6.25e-5"),
-        *("--learner.target-interval", "2500", "--learner.refresh-interval", "1"),
-    ),
-}
-"""Options by name. They are read before those on the command line, which therefore win."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +33,10 @@ class _Session:
     """Number of updates at which to stop."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Continue the run in --run-dir from its newest checkpoint, as it was configured."""
-    preset: Literal[tuple(PRESETS)] = "default"  # type: ignore[valid-type]
-    """Options by name; options that are given beside it win."""
+    preset: Annotated[
+        Literal[tuple(PRESETS)],  # type: ignore[valid-type]
+        tyro.conf.arg(metavar="NAME", help=explained()),
+    ] = "default"
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network learns."""
     players: Annotated[str | None, tyro.conf.arg(metavar="PLAYERS")] = None
@@ -97,8 +74,8 @@ class _Session:
 class Train(TrainConfig, _Session):
     """Learns to play a game together, by self-play, from nothing or from somebody else's games.
 
-    The run can be interrupted (Ctrl-C saves first) and resumed. Watch it with
-    tensorboard --logdir RUN_DIR.
+    The run can be interrupted (Ctrl-C saves first) and resumed. Its folder holds a picture of its
+    learning curve; more is to be seen with tensorboard.
     """
 
     games: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[GAME ...]")] = (
@@ -190,7 +167,7 @@ def _preset(args: Sequence[str]) -> tuple[str, ...]:
             name = arg.removeprefix("--preset=")
         elif arg == "--preset" and i + 1 < len(args):
             name = args[i + 1]
-    return PRESETS.get(name, ())
+    return PRESETS[name].options if name in PRESETS else ()
 
 
 def _as_it_was(options: Train, args: Sequence[str]) -> Train:

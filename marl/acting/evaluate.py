@@ -221,7 +221,7 @@ def _draw(panel: Axes, evaluation: Evaluation) -> None:
         )
     panel.set_xlim(edges[0], edges[-1])
     if (points == np.round(points)).all():
-        panel.set_xticks(_ticks(edges[0] + 0.5, np.floor(best)))
+        panel.set_xticks(whole_ticks(edges[0] + 0.5, np.floor(best)))
     panel.set_title(
         f"{evaluation.setting.name}, {len(evaluation)} games (± one standard error)",
         fontsize=10,
@@ -247,7 +247,7 @@ def _edges(values: NDArray[np.float32], high: float) -> NDArray[np.float64]:
     return np.linspace(low, high, _MOST_BINS // 2 + 1)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def whole_ticks(low: float, high: float) -> list[float]:
     """Whole numbers to write below an axis: round ones, and the last of all."""
     from matplotlib.ticker import MaxNLocator
 

@@ -17,7 +17,7 @@ from marl.learning.divergence import DivergedError
 from marl.remote.policy import PublishedWeights
 from marl.remote.replay import Ledger, replay_functions
 from marl.runs.checkpoint import CheckpointStore
-from marl.runs.config import PHRASES_FILE, TrainConfig, load_config
+from marl.runs.config import PHRASES_FILE, TrainConfig, load_config, to_dict
 from marl.runs.monitor import METRICS_FILE, Monitor
 from marl.runs.serial import SerialRun, drive, is_spent, restore, say_resumed
 from transport.child import FatalError, before_hard_end
@@ -180,8 +180,10 @@ def learn(
         with Monitor(run_dir, resume_step=step if follows else None) as monitor:
             if follows:
                 say_resumed(monitor, step)
+            else:
+                monitor.describe(to_dict(config))
             try:
-                drive(run, store, monitor, over)
+                drive(run, store, monitor, over, stop)
             except DivergedError as error:
                 raise FatalError(str(error)) from error
             except OSError as error:  # It has no room, and would have none if it began again.

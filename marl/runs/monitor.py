@@ -18,7 +18,6 @@ import contextlib
 import json
 import math
 import os
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
@@ -28,18 +27,18 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from marl.runs.board import Board
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress
-    from torch.utils.tensorboard import SummaryWriter
 
 METRICS_FILE = "metrics.jsonl"
 """An entry a line: step, seconds (of the run so far), time (Unix), and the metrics by name."""
 
-TENSORBOARD_FOLDER = "tensorboard"
-
-# Where there is no terminal a line holds these, as far as they are known.
-_HEADLINES = ("evaluate/", "learn/loss", "learn/q", "speed/", "memory/")
+# Where there is no terminal a line holds these, as far as they are known; scores only once.
+_SCORES = "evaluate/"
+_HEADLINES = (_SCORES, "learn/loss", "learn/q", "speed/", "memory/")
 
 
 class Monitor:
@@ -54,6 +53,7 @@ class Monitor:
         console: where to show; standard error by default.
 
     Attributes:
+        run_dir: the run's folder.
         dropped: the last step of what was dropped, 0 if nothing was.
     """
 
@@ -69,18 +69,21 @@ class Monitor:
         from rich.console import Console
 
         run_dir.mkdir(parents=True, exist_ok=True)
+        self.run_dir = run_dir
         metrics = run_dir / METRICS_FILE
         self._before, self.dropped = 0.0, 0
         if resume_step is not None:
             self._before, self.dropped = _keep_until(metrics, resume_step)
         self._file = _Lines(metrics)
-        self._board = _Board(run_dir / TENSORBOARD_FOLDER, resume_step)
+        self._board = Board(run_dir, resume_step)
         self._full = False
         self._console = console or Console(stderr=True)
         self._seconds, self._interval = seconds, interval
         self._process = psutil.Process(os.getpid())
         self._counts: defaultdict[str, int] = defaultdict(int)
         self._shown: dict[str, float] = {}
+        self._scored = 0  # the step of the scores that are shown
+        self._unsaid: set[str] = set()  # scores that no line has told yet
         self._step = resume_step or 0
         self._start = self._last_log = self._last_line = time.monotonic()
         self._view = _View(self) if self._console.is_terminal else None
@@ -99,7 +102,7 @@ class Monitor:
         self.close()
 
     def count(self, **amounts: int) -> None:
-        """Counts what was done; ``count(env_steps=512)`` feeds the metric ``speed/env_steps``."""
+        """Counts what was done; ``count(env_steps=512)`` feeds ``speed/env_steps/s``."""
         for name, amount in amounts.items():
             self._counts[name] += amount
 
@@ -114,11 +117,13 @@ class Monitor:
         now = time.monotonic()
         entry = {name: float(value) for name, value in values.items()}
         for name, count in self._counts.items():
-            entry[f"speed/{name}"] = count / max(now - self._last_log, 1e-9)
+            entry[f"speed/{name}/s"] = count / max(now - self._last_log, 1e-9)
             self._counts[name] = 0
         entry["memory/rss_mib"] = self._process.memory_info().rss / 2**20
         self._last_log, self._step = now, step
         self._shown.update(entry)
+        if scores := {name for name in entry if name.startswith(_SCORES)}:
+            self._scored, self._unsaid = step, self._unsaid | scores
         finite = {name: value for name, value in entry.items() if math.isfinite(value)}
         line: dict[str, Any] = {
             "step": step,
@@ -136,6 +141,11 @@ class Monitor:
         if self._view is None and now - self._last_line >= self._interval:
             self._last_line = now
             self._print(self._headline())
+
+    def describe(self, config: Mapping[str, Any]) -> None:
+        """Writes a run's configuration where its curves are looked at."""
+        with contextlib.suppress(OSError):
+            self._board.describe(config)
 
     def say(self, text: str) -> None:
         """Shows a line, above the live view where there is one."""
@@ -156,13 +166,17 @@ class Monitor:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _headline(self) -> str:
-        """The run in one line: time, step and the metrics that matter most."""
+        """The run in one line: time, step and the metrics that matter most.
+
+        Scores are told once, when they are new.
+        """
         shown = [
             f"{name.partition('/')[2]} {_figure(value)}"
             for prefix in _HEADLINES
             for name, value in self._shown.items()
-            if name.startswith(prefix)
+            if name.startswith(prefix) and (prefix != _SCORES or name in self._unsaid)
         ]
+        self._unsaid.clear()
         elapsed = self._before + time.monotonic() - self._start
         return "  ".join([_clock(elapsed), f"step {self._step}", *shown])
 
@@ -202,54 +216,6 @@ class _Lines:
 
     def close(self) -> None:
         self._file.close()
-
-
-class _Board:
-    """TensorBoard's files. A writer that found no room has ended, and another one is tried."""
-
-    def __init__(self, folder: Path, resume_step: int | None) -> None:
-        # TensorBoard hides what earlier processes wrote from this step on.
-        self._folder, self._purge = folder, None if resume_step is None else resume_step + 1
-        self._writer: SummaryWriter | None = None
-        # The thread that writes shows its traceback; that there is no room is said in a line.
-        self._hook, threading.excepthook = threading.excepthook, self._in_thread
-        with contextlib.suppress(OSError):
-            self._open()
-
-    def write(self, values: Mapping[str, float], step: int) -> None:
-        """Adds a point to each curve.
-
-        Raises:
-            OSError: if there is no room for an earlier one.
-        """
-        try:
-            writer = self._writer or self._open()
-            for name, value in values.items():
-                writer.add_scalar(name, value, step)
-        except OSError:
-            self._drop()
-            raise
-
-    def close(self) -> None:
-        self._drop()
-        threading.excepthook = self._hook
-
-    def _open(self) -> SummaryWriter:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(self._folder), purge_step=self._purge, flush_secs=15)
-        self._purge = None
-        return self._writer
-
-    def _drop(self) -> None:
-        with contextlib.suppress(OSError):
-            if self._writer is not None:
-                self._writer.close()
-        self._writer = None
-
-    def _in_thread(self, args: threading.ExceptHookArgs) -> None:
-        if not isinstance(args.exc_value, OSError):
-            self._hook(args)
 
 
 class _View:
@@ -297,10 +263,17 @@ class _View:
         groups: dict[str, Table] = {}
         # A copy: the run adds metrics while this thread draws.
         for name, value in sorted(monitor._shown.copy().items()):
-            group, _, rest = name.rpartition("/")
+            group, _, rest = name.partition("/")
+            if name.startswith(_SCORES):
+                setting, _, rest = rest.rpartition("/")
+                group = f"{setting}, update {monitor._scored:,}"
             if group not in groups:
                 groups[group] = Table(
-                    title=group, title_justify="left", box=None, show_header=False
+                    title=group,
+                    title_justify="left",
+                    min_width=len(group),
+                    box=None,
+                    show_header=False,
                 )
             groups[group].add_row(rest, _figure(value))
         return Group(self._bar, Columns(groups.values(), padding=(0, 3)))

@@ -42,6 +42,7 @@ from marl.replay.limiter import Limiter
 from marl.replay.prioritised import PrioritisedReplay
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
+from marl.runs.curve import CURVE_FILE, save_curve
 from marl.runs.monitor import Monitor
 from marl.runs.roster import find_teacher, refuse_export, starting_weights
 from marl.runs.state import flatten, unflatten
@@ -363,14 +364,17 @@ def train(
         monitor.say(
             f"{sum(p.numel() for p in run.agent.parameters()):,} parameters, "
             f"{len(run.agent.facts.ids):,} facts and {len(run.agent.choices.ids)} choices in "
-            f"{len(run.settings)} setting(s); curves: tensorboard --logdir {run_dir}"
+            f"{len(run.settings)} setting{'s' * (len(run.settings) > 1)}; "
+            f"curves: {run_dir / CURVE_FILE}, tensorboard --logdir {run_dir.parent}"
         )
+        if not resume:
+            monitor.describe(to_dict(config))
         end = None if minutes is None else start + minutes * 60
 
         def over() -> bool:
             return stopped() or is_spent(run, end, updates)
 
-        drive(run, store, monitor, over)
+        drive(run, store, monitor, over, stopped)
         if stopped():
             monitor.say(f"interrupted; go on with --resume --run-dir {run_dir}")
     return run
@@ -384,9 +388,15 @@ def is_spent(run: SerialRun, end: float | None, updates: int | None) -> bool:
 
 
 def drive(
-    run: SerialRun, store: CheckpointStore, monitor: Monitor, over: Callable[[], bool]
+    run: SerialRun,
+    store: CheckpointStore,
+    monitor: Monitor,
+    over: Callable[[], bool],
+    stopped: Callable[[], bool],
 ) -> None:
     """Steps a run until it is over; evaluates, logs and saves whenever it is time, and at the end.
+
+    A new run is evaluated before its first step as well, and one that is stopped not at its end.
 
     Where there is no room for a checkpoint the run goes on, and the next one is tried in time.
 
@@ -395,6 +405,7 @@ def drive(
         store: where checkpoints go.
         monitor: what shows and writes the metrics.
         over: asked before every step.
+        stopped: whether somebody wants the run to end at once.
 
     Raises:
         OSError: if there is no room for the last checkpoint.
@@ -403,7 +414,10 @@ def drive(
     save = partial(_save, run, store, Interval(config.replay_minutes * 60))
     unsaved = moved = store.latest() is None
     logged = saved = time.monotonic()
+    scored = -1  # the update of the newest evaluation
     evaluated = run.learner.updates // config.evaluate_interval
+    if unsaved and not run.learner.updates:  # what it begins from
+        scored = _score(run, monitor)
     while not over():
         moves = run.env_steps
         learned = run.step()
@@ -412,7 +426,7 @@ def drive(
         step, now = run.learner.updates, time.monotonic()
         if step // config.evaluate_interval > evaluated:
             evaluated = step // config.evaluate_interval
-            monitor.log(step, run.evaluation_metrics())
+            scored = _score(run, monitor)
         elif now - logged >= LOG_SECONDS:
             logged = now
             monitor.log(step, run.learning_metrics())
@@ -429,8 +443,18 @@ def drive(
                 unsaved = False
     if unsaved:  # A checkpoint that is there already would only push out an older one.
         save()
-    if moved:
+    if moved and (stopped() or scored == run.learner.updates):
         monitor.log(run.learner.updates, run.learning_metrics())
+    elif moved:
+        _score(run, monitor)
+
+
+def _score(run: SerialRun, monitor: Monitor) -> int:
+    """Evaluates a run as it stands, and draws its curve anew; returns the update."""
+    monitor.log(run.learner.updates, run.evaluation_metrics())
+    with contextlib.suppress(OSError):  # That there is no room, the monitor has said.
+        save_curve(monitor.run_dir, run.settings)
+    return run.learner.updates
 
 
 def say_resumed(monitor: Monitor, step: int) -> None:

@@ -17,7 +17,8 @@ from marl.runs import roster
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.state import unflatten
 from scripts import cli
-from scripts.train import PRESETS, Train
+from scripts.presets import PRESETS
+from scripts.train import Train
 from transport.launch import ProcessDiedError
 
 TROUPE = Path(sys.executable).with_name("troupe")
@@ -258,12 +259,22 @@ def test_ctrl_c_ends_quietly(
 def test_presets_are_options_that_can_be_overridden() -> None:
     from scripts.arguments import parse
 
-    for name, options in PRESETS.items():
-        given = [*options, "--preset", name, "--run-dir", "x", "--seed", "9"]
+    for name, preset in PRESETS.items():
+        given = [*preset.options, "--preset", name, "--run-dir", "x", "--seed", "9"]
         assert parse(Train, "troupe train", given).seed == 9
-    paper = parse(Train, "troupe train", [*PRESETS["paper"], "--run-dir", "x"])
+    paper = parse(Train, "troupe train", [*PRESETS["paper"].options, "--run-dir", "x"])
     assert paper.agent.encoder == "paragraph"
     assert paper.learner.n_step == 1
+
+
+def test_presets_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert troupe("train", "--help") == 0
+    help = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    manual = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    for name, preset in PRESETS.items():
+        assert f"{name}: {preset.what}" in help
+        options = f"`{' '.join(preset.options)}`" if preset.options else ""
+        assert f"| `{name}` | {preset.what} | {options} |" in manual
 
 
 @pytest.mark.parametrize("preset", PRESETS)

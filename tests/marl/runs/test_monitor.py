@@ -15,7 +15,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from marl.runs import monitor as module
-from marl.runs.monitor import METRICS_FILE, TENSORBOARD_FOLDER, Monitor
+from marl.runs.monitor import METRICS_FILE, Monitor
 
 
 class Clock:
@@ -46,7 +46,7 @@ def entries(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def curve(run_dir: Path, tag: str) -> list[tuple[int, float]]:
-    board = EventAccumulator(str(run_dir / TENSORBOARD_FOLDER), purge_orphaned_data=True)
+    board = EventAccumulator(str(run_dir), purge_orphaned_data=True)
     board.Reload()
     return [(event.step, event.value) for event in board.Scalars(tag)]
 
@@ -124,14 +124,14 @@ def test_an_entry_is_written_to_both_files(tmp_path: Path, clock: Clock) -> None
     assert (first["step"], first["seconds"]) == (7, 2.0)
     assert first["learn/loss"] == 0.25
     assert first["learn/q"] is None
-    assert first["speed/env_steps"] == 750
-    assert first["speed/updates"] == 1.5
+    assert first["speed/env_steps/s"] == 750
+    assert first["speed/updates/s"] == 1.5
     assert first["memory/rss_mib"] > 10
     assert abs(first["time"] - time.time()) < 60
-    assert (second["step"], second["seconds"], second["speed/env_steps"]) == (9, 7.0, 10)
-    assert second["speed/updates"] == 0
+    assert (second["step"], second["seconds"], second["speed/env_steps/s"]) == (9, 7.0, 10)
+    assert second["speed/updates/s"] == 0
     assert curve(tmp_path, "learn/loss") == [(7, 0.25), (9, 0.125)]
-    assert curve(tmp_path, "speed/env_steps") == [(7, 750), (9, 10)]
+    assert curve(tmp_path, "speed/env_steps/s") == [(7, 750), (9, 10)]
     with pytest.raises(KeyError):
         curve(tmp_path, "learn/q")
 
@@ -181,13 +181,48 @@ def test_plain_lines_come_at_intervals(tmp_path: Path, clock: Clock) -> None:
     assert "\x1b" not in text(console)
 
 
+def test_scores_are_told_once_and_rates_are_called_rates(tmp_path: Path, clock: Clock) -> None:
+    console = paper()
+    with Monitor(tmp_path, interval=10, console=console) as monitor:
+        for step in range(1, 5):
+            clock.now += 11
+            monitor.count(updates=22)
+            scores = {"evaluate/hanabi-2/score": 7.0 + step} if step in (1, 3) else {}
+            monitor.log(step, {"learn/loss": 0.5, **scores})
+    lines = text(console).splitlines()
+    assert len(lines) == 4
+    assert ["hanabi-2/score" in line for line in lines] == [True, False, True, False]
+    assert all("loss 0.5" in line and "updates/s 2" in line for line in lines)
+
+
+def test_a_configuration_is_shown_beside_its_curves(tmp_path: Path) -> None:
+    with Monitor(tmp_path / "mine", console=paper()) as monitor:
+        monitor.describe({"seed": 7, "learner": {"gamma": 0.5, "mixing": "iql"}})
+        monitor.log(1, {"learn/loss": 1.0})
+    # The files lie in the folder of the run, whose name TensorBoard shows.
+    assert [file for file in (tmp_path / "mine").iterdir() if "tfevents" in file.name]
+    board = EventAccumulator(str(tmp_path / "mine"))
+    board.Reload()
+    (event,) = board.Tensors("configuration/text_summary")
+    (shown,) = event.tensor_proto.string_val
+    for line in ("| seed | 7 |", "| learner.gamma | 0.5 |", "| learner.mixing | iql |"):
+        assert line in shown.decode()
+
+
 def test_a_terminal_gets_a_live_view(tmp_path: Path) -> None:
     console = paper(terminal=True)
     with Monitor(tmp_path, seconds=600, console=console) as monitor:
         monitor.log(1234, {"evaluate/2p/score": 12.345, "learn/loss": 0.5})
         monitor.say("something happened")
     shown = text(console)
-    for piece in ("of 10:00", "step 1234", "evaluate/2p", "12.35", "loss", "something happened"):
+    for piece in (
+        "of 10:00",
+        "step 1234",
+        "2p, update 1,234",
+        "12.35",
+        "loss",
+        "something happened",
+    ):
         assert piece in shown
 
 

@@ -29,6 +29,7 @@ from marl.learning.imitation import ImitationConfig
 from marl.replay.prioritised import ReplayConfig
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import ActorConfig, TrainConfig
+from marl.runs.curve import CURVE_FILE
 from marl.runs.serial import CONFIG_FILE, SerialRun, load_config, restore, train
 from marl.runs.state import flatten, unflatten
 from transport.claim import Claim
@@ -172,6 +173,11 @@ def test_a_run_learns_evaluates_and_reports(tmp_path: Path) -> None:
     serial = train(replace(CONFIG, evaluate_interval=5), tmp_path, updates=12)
     assert serial.learner.updates >= 12
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    scored = [line["step"] for line in lines if "evaluate/hanabi-3/score" in line]
+    assert (scored[0], scored[-1]) == (0, serial.learner.updates), "at the start and at the end"
+    assert 5 in scored
+    assert len(scored) == len(set(scored))
+    assert (tmp_path / CURVE_FILE).exists()
     names = {name for line in lines for name in line}
     for players in (3, 4):
         curves = {f"evaluate/hanabi-{players}/{name}" for name in ("score", "points", "lost")}

@@ -1,0 +1,55 @@
+"""Presets of ``troupe train``: options by name. Those on the command line are read after them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Some options under one name.
+
+    Attributes:
+        what: what they are for, in a line.
+        options: as they would be written on the command line.
+    """
+
+    what: str
+    options: tuple[str, ...]
+
+
+_VECTOR = ("--agent.encoder", "vector")
+
+PRESETS: dict[str, Preset] = {
+    "default": Preset("everything as it is listed here", ()),
+    "small": Preset("a small game, for quick experiments: 2 colours", ("--variant", "small")),
+    "very-small": Preset("a smaller one: 1 colour", ("--variant", "very-small")),
+    "plain": Preset("no facts that follow from others, as published", ("--variant", "plain")),
+    "other-play": Preset(
+        "Other-Play: every seat has names of its own for colours", ("--actor.other-play",)
+    ),
+    "vector": Preset("no text, to compare: R2D2, every seat learns for itself (IQL)", _VECTOR),
+    "iql": Preset("another name of vector", _VECTOR),
+    "vdn": Preset(
+        "vector, with values that add up over the seats", (*_VECTOR, "--learner.mixing", "vdn")
+    ),
+    "paper": Preset(
+        "the published R3D2: reads whole paragraphs, replays uniformly, learns in one step",
+        (
+            *("--variant", "plain", "--actor.temperature", "0", "--agent.no-own-hand"),
+            *("--agent.encoder", "paragraph", "--agent.text-pool", "mean"),
+            *("--agent.hidden", "128", "--agent.core", "lstm"),
+            *("--agent.memory", "128", "--agent.layers", "2"),
+            *("--replay.alpha", "0", "--replay.beta", "0", "--learner.n-step", "1"),
+            *("--learner.learning-rate", "6.25e-5", "--learner.text-learning-rate", "6.25e-5"),
+            *("--learner.target-interval", "2500", "--learner.refresh-interval", "1"),
+        ),
+    ),
+}
+
+
+def explained() -> str:
+    """Every preset with what it is for, for the help."""
+    return "Options by name; those given beside it win. " + "; ".join(
+        f"{name}: {preset.what}" for name, preset in PRESETS.items()
+    )
