@@ -32,7 +32,7 @@ COMMANDS = {
     "bench": "measure the parts, beside what others offer",
 }
 
-_PACKAGES = ("agents", "games", "marl", "scripts", "transport")
+_PACKAGES = ("agents", "games", "marl", "scripts", "transport", "troupe")
 
 
 def main(args: Sequence[str] | None = None) -> int:

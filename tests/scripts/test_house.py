@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("agents", "games", "marl", "scripts", "transport")
+PACKAGES = ("agents", "games", "marl", "scripts", "transport", "troupe")
 
 # What a floor may import of the house, besides itself; and libraries that it must do without.
 BELOW = {
@@ -21,6 +21,7 @@ BELOW = {
     "agents": {"games"},
     "marl": {"agents", "games", "transport"},
     "scripts": {"agents", "games", "marl", "transport"},
+    "troupe": {"agents", "games", "marl"},
 }
 # The same for the rooms of marl; what lies beside them is below them all.
 ROOMS = {
