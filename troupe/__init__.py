@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from games import batched, make
+from games import batched, make, make_parallel
 from troupe.agent import Agent, load, names
 from troupe.matches import crossplay, evaluate
 
 __version__ = metadata.version("troupe")
 
-__all__ = ["Agent", "batched", "crossplay", "evaluate", "load", "make", "names"]
+__all__ = ["Agent", "batched", "crossplay", "evaluate", "load", "make", "make_parallel", "names"]

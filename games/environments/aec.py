@@ -70,8 +70,10 @@ class TextAEC(Table, AECEnv):
         """Makes the selected agent's choice; None for an agent that has ended.
 
         Raises:
+            RuntimeError: if the environment was never reset.
             ValueError: if the action is not legal; nothing has changed then.
         """
+        self._check_begun("step")
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
@@ -114,11 +116,21 @@ class TextAEC(Table, AECEnv):
                     self.infos[agent] = {"legal_actions": [], **outcome}
         return over, ended
 
+    def last(
+        self, observe: bool = True
+    ) -> tuple[Observation | None, float, bool, bool, dict[str, Any]]:
+        """Observation, reward since its last turn, ends and info of the agent to act."""
+        self._check_begun("last")
+        told: tuple[Observation | None, float, bool, bool, dict[str, Any]] = super().last(observe)
+        return told
+
     def observe(self, agent: str) -> Observation:
         """What an agent knows now, whether or not it is to act."""
+        self._check_begun("observe")
         acts = agent == self.agent_selection and self._seat[agent] in self._row
         return self._tell(self._seat[agent], self._legal_now if acts else None)
 
     def render(self) -> str | None:
         """The table as the agent to act sees it, and what it may do."""
+        self._check_begun("render")
         return self._show([self.agent_selection])

@@ -59,8 +59,10 @@ class TextParallel(Table, ParallelEnv):
             actions: by agent.
 
         Raises:
+            RuntimeError: if the environment was never reset.
             ValueError: if a due agent's action is missing or not legal; nothing has changed then.
         """
+        self._check_begun("step")
         if not self.agents:
             return {}, {}, {}, {}, {}
         chosen = [
@@ -94,4 +96,5 @@ class TextParallel(Table, ParallelEnv):
 
     def render(self) -> str | None:
         """The table as the agents to act see it, and what they may do."""
+        self._check_begun("render")
         return self._show([self.possible_agents[seat] for seat in self._row])

@@ -49,6 +49,7 @@ class Table:
         }
         self.possible_agents = agent_names(game.roles)
         self.agents = []
+        self._begun = False
         self._seat = {agent: seat for seat, agent in enumerate(self.possible_agents)}
         self._row: dict[int, int] = {}  # of each due seat
         self._random = np.random.default_rng()
@@ -111,7 +112,13 @@ class Table:
         kept = {name: wanted[name] for name in self._reset_options if name in wanted}
         self.game.reset(np.array([game_seed], np.uint64), **kept)
         self.agents = self.possible_agents[:]
+        self._begun = True
         self._find_due()
+
+    def _check_begun(self, call: str) -> None:
+        """Raises RuntimeError where there has been no game yet."""
+        if not self._begun:
+            raise RuntimeError(f"there is no game yet: call reset() before {call}()")
 
     def _find_due(self) -> list[int]:
         """The seats that have to choose."""

@@ -206,3 +206,19 @@ def test_games_go_on_from_a_seed() -> None:
     assert texts[0] != texts[1]
     with pytest.raises(ValueError, match="seed must be"):
         env.reset(seed=-1)
+
+
+def test_nothing_goes_before_reset() -> None:
+    env, parallel = games.make("hanabi", render_mode="ansi"), games.make_parallel("hanabi")
+    for call, begin in (
+        ("step", lambda: env.step(5)),
+        ("last", env.last),
+        ("observe", lambda: env.observe("player_0")),
+        ("render", env.render),
+        ("step", lambda: parallel.step({"player_0": 5})),
+        ("render", parallel.render),
+    ):
+        with pytest.raises(RuntimeError, match=rf"call reset\(\) before {call}\(\)"):
+            begin()
+    env.reset(seed=1)
+    env.step(5)
