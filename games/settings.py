@@ -15,6 +15,7 @@ meant.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -168,6 +169,8 @@ def find_game(name: str) -> GameInfo:
     if "/" in name:
         return _find_registered(name)
     if name not in GAMES:
+        if near := difflib.get_close_matches(name, GAMES, n=1):
+            raise ValueError(f"unknown game {name!r}: did you mean {near[0]}?")
         raise ValueError(f"unknown game {name!r}; there are {', '.join(GAMES)}")
     return GAMES[name]
 

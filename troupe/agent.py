@@ -8,7 +8,6 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import bots
 from agents.core import Observations
 from games.text import Phrasebook
 from marl.runs import roster
@@ -145,4 +144,4 @@ def load(name: str, device: str = "cpu") -> Agent:
 
 def names() -> list[str]:
     """Everybody who comes with the package: trained agents, then players by rules."""
-    return [*roster.shipped(), *(f"{roster.BOT}{name}" for name in bots.NAMES)]
+    return roster.known_names()

@@ -8,6 +8,7 @@ are evaluated.
 
 from __future__ import annotations
 
+import difflib
 import json
 import shutil
 from collections.abc import Sequence
@@ -82,6 +83,11 @@ def shipped() -> list[str]:
     return sorted(file.parent.name for file in SHIPPED.glob(f"*/{WEIGHTS_FILE}"))
 
 
+def known_names() -> list[str]:
+    """Everybody who comes with the package: trained agents, then players by rules."""
+    return [*shipped(), *(f"{BOT}{name}" for name in bots.NAMES)]
+
+
 def load(name: str, device: str = "cpu") -> Member:
     """Finds an agent by its name.
 
@@ -94,11 +100,16 @@ def load(name: str, device: str = "cpu") -> Member:
         ValueError: if there is no such agent, it has no weights yet, or its files are damaged.
     """
     if name.startswith(BOT):
-        policy = bots.make(name.removeprefix(BOT))
+        bot = name.removeprefix(BOT)
+        if near := difflib.get_close_matches(bot, bots.NAMES, n=1) if bot not in bots.NAMES else []:
+            raise ValueError(f"there is no bot {bot!r}: did you mean {BOT}{near[0]}?")
+        policy = bots.make(bot)
         return Member(name, None, policy, TrainConfig(games=("hanabi:2-5",)), 0)
     folder = Path(name)
     if not folder.is_dir():
         if name not in shipped():
+            if near := difflib.get_close_matches(name, known_names(), n=1):
+                raise ValueError(f"there is no agent {name!r}: did you mean {near[0]}?")
             known = ", ".join(shipped()) or "none"
             raise ValueError(
                 f"there is no agent {name!r}: name a run's folder, an exported folder, a shipped "

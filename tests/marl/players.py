@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from agents.core import Observations
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
-from games import Phrasebook, Setting, batched
+from games import Phrasebook, Setting
 from games.hanabi.phrases import BLOCKS
+from games.text import joined
 from marl.crossplay.cells import Cell, Crossplay, CrossplayConfig, Entrant
 from marl.runs.config import TrainConfig
 from marl.runs.roster import Member, export
@@ -133,6 +134,7 @@ def exported(folder: Path, shape: Mapping[str, Any] | None = None, **config: Any
     """
     agent = R3D2Config(text_hidden=32, hidden=16, **(shape or {}))
     trained = TrainConfig(agent=agent, **config)
-    policy = R3D2Agent(agent, batched("hanabi", 1).phrasebook, trained.seed)
+    book = joined([setting.batched(1).phrasebook for setting in trained.settings()])
+    policy = R3D2Agent(agent, book, trained.seed)
     export(Member(folder.name, folder, policy, trained, 0), folder)
     return str(folder)

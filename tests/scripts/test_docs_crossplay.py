@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.play import HELP
+from scripts.sitting import HELP
 
 DOCS = Path(__file__).parents[2] / "docs"
 

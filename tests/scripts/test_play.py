@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import games
 from games.hanabi import HanabiBatched, HanabiConfig
 from games.hanabi.decode import decode
 from games.hanabi.record import load
 from scripts import tabletop
 from scripts.cli import main
-from scripts.play import choice_of, short
+from scripts.moves import choice_of, command_of, short
 from tests.marl.players import exported
 
 Play = Callable[..., str]
@@ -77,19 +78,86 @@ def test_ways_to_say_a_move(said: str, choice: str) -> None:
     assert choice_of(said, choices) == 0
 
 
-@pytest.mark.parametrize(
-    "said", ["0", "99", "play", "play 9", "tell A", "tell E red", "dance", "²"]
-)
+@pytest.mark.parametrize("said", ["0", "99", "play 9", "tell E red", "dance", "²"])
 def test_what_is_no_move(said: str) -> None:
     with pytest.raises(ValueError, match=r"there is no move|is no move that can be made"):
         choice_of(said, CHOICES)
+
+
+@pytest.mark.parametrize(
+    ("said", "choice"),
+    [
+        ("PLAY 3", "I play card 3"),
+        ("pl 3", "I play card 3"),
+        ("t a re", "I tell partner A which cards are red"),
+        ("Tell b r", "I tell partner B which cards are red"),
+        ("t c 2", "I tell partner C which cards are rank two"),
+    ],
+)
+def test_beginnings_of_words_are_enough(said: str, choice: str) -> None:
+    more = ["I tell partner C which cards are rank two", "I tell partner C which cards are blue"]
+    choices = [*CHOICES, *(sentence for sentence in more if sentence not in CHOICES)]
+    if choice not in choices:
+        choices.append(choice)
+    assert choices[choice_of(said, choices)] == choice
+
+
+def test_what_may_mean_several_moves_is_not_guessed() -> None:
+    with pytest.raises(ValueError, match=r"'pl' may mean play card 1, play card 2, .*: say more"):
+        choice_of("pl", CHOICES)
+    with pytest.raises(ValueError, match=r"'plya 3' is no move .*: did you mean play 3\?"):
+        choice_of("plya 3", ["I play card 3", "I discard card 1"])
+
+
+def test_a_number_keeps_its_meaning() -> None:
+    """Whatever can be done at the moment, and in the order of the environment's actions."""
+    game = HanabiBatched(HanabiConfig(players=2), 1, seed=2)
+    numbered = game.phrasebook.render(game.choice_phrases)
+    env = games.make("hanabi", players=2)
+    env.reset(seed=2)
+    meanings: dict[int, str] = {}
+    rng = np.random.default_rng(3)
+    for _ in env.agent_iter(40):
+        observation, _, terminated, truncated, info = env.last()
+        if terminated or truncated:
+            break
+        legal = info["legal_actions"]
+        for action, sentence in zip(
+            np.flatnonzero(observation["action_mask"]).tolist(), legal, strict=True
+        ):
+            assert legal[choice_of(str(action + 1), legal, numbered)] == sentence
+            assert meanings.setdefault(action, sentence) == sentence
+        for action in set(range(20)) - set(np.flatnonzero(observation["action_mask"]).tolist()):
+            with pytest.raises(ValueError, match="which is no move that can be made now"):
+                choice_of(str(action + 1), legal, numbered)
+        env.step(int(rng.choice(np.flatnonzero(observation["action_mask"]))))
+    assert len(meanings) == 20
+
+
+@pytest.mark.parametrize(
+    ("said", "command"),
+    [
+        ("help", "help"),
+        ("HELP", "help"),
+        ("he", "help"),
+        ("Facts", "facts"),
+        ("ta", "table"),
+        ("Q", "quit"),
+        ("Exit", "quit"),
+        ("sa", "save"),
+        ("play", None),
+        ("", None),
+    ],
+)
+def test_commands_are_known_by_their_beginnings(said: str, command: str | None) -> None:
+    assert command_of(said) == command
 
 
 # --- a game -----------------------------------------------------------------------------------
 
 
 def test_a_whole_game(play: Play, tmp_path: Path) -> None:
-    out = play("1\n" * 80, "--players", "3", "--save", "out/game.json")
+    out = play("play 1\n" * 80, "--players", "3", "--save", "out/game.json")
     record = load(tmp_path / "out" / "game.json")
     *_, last = record.positions()
     assert last.over
@@ -97,7 +165,7 @@ def test_a_whole_game(play: Play, tmp_path: Path) -> None:
     assert f"{last.score} of 25 points" in out
     assert "troupe replay out/game.json" in out
     # The agents play their best, and the deck is the seed's: the same again.
-    play("1\n" * 80, "--players", "3", "--save", "again.json")
+    play("play 1\n" * 80, "--players", "3", "--save", "again.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "out/game.json").read_bytes()
 
 
@@ -105,7 +173,7 @@ def test_a_whole_game(play: Play, tmp_path: Path) -> None:
 def test_a_person_sees_everything_but_its_own_cards(
     players: int, play: Play, tmp_path: Path
 ) -> None:
-    out = play("1\n2\nfacts\nquit\n", "--players", str(players), "--save", "game.json")
+    out = play("play 1\nplay 2\nfacts\nquit\n", "--players", str(players), "--save", "game.json")
     record = load(tmp_path / "game.json")
     assert len(record.moves) == 2 * players
     *_, last = record.positions()
@@ -122,8 +190,9 @@ def test_a_person_sees_everything_but_its_own_cards(
     numbered = re.findall(
         r"\b(\d+) (?:card|red|yellow|green|white|blue|one|two|three|four|five)", shown
     )
-    legal = len(HanabiBatched.phrasebook.render(record.table().choices[0]))
-    assert {int(n) for n in numbered} >= set(range(6, legal + 1))
+    table = record.table()
+    everything, legal = table.choice_phrases.tolist(), table.choices[0, : table.choice_counts[0]]
+    assert {int(n) for n in numbered} >= {everything.index(id) + 1 for id in legal.tolist()}
 
 
 def test_the_agent_is_asked(play: Play, agent: str, tmp_path: Path) -> None:
@@ -143,14 +212,14 @@ def test_the_agent_is_asked(play: Play, agent: str, tmp_path: Path) -> None:
 
 def test_advice_follows_the_game(play: Play) -> None:
     """The adviser's memory goes on from turn to turn, asked or not."""
-    asked = play("?\n1\n?\n1\n?\nquit\n", "--save", "a.json")
-    unasked = play("1\n1\n?\nquit\n", "--save", "b.json")
+    asked = play("?\n7\n?\n7\n?\nquit\n", "--save", "a.json")
+    unasked = play("7\n7\n?\nquit\n", "--save", "b.json")
     last = asked[asked.rindex("would say") :].replace("a.json", "b.json")
     assert last == unasked[unasked.rindex("would say") :]
 
 
 def test_leaving_and_saving(play: Play, tmp_path: Path) -> None:
-    out = play("1\nsave early.json\nnonsense\nhelp\n", "--name", "Ann")  # the input ends: it leaves
+    out = play("7\nsave early.json\nnonsense\nhelp\n", "--name", "Ann")  # the input ends: it leaves
     assert "'nonsense' is no move that can be made now" in out
     assert "save FILE" in out
     early, late = load(tmp_path / "early.json"), load(tmp_path / "hanabi-7.json")
@@ -172,7 +241,7 @@ def test_an_interruption_saves(play: Play, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_any_seat(play: Play, tmp_path: Path) -> None:
-    play("1\nquit\n", "--players", "4", "--seat", "3", "--save", "game.json")
+    play("7\nquit\n", "--players", "4", "--seat", "3", "--save", "game.json")
     record = load(tmp_path / "game.json")
     assert record.players[2] == "you"
     assert record.players.count("you") == 1
@@ -203,7 +272,13 @@ def test_partners_sit_in_the_order_they_are_named(
         (["--with", "a", "--seed", "-1"], "--seed cannot be negative"),
         (["--with", "a", "--save", "/dev/null"], "/dev/null is there already"),
         (["--with", "a", "--variant", "huge"], "there are full, plain, small, very-small"),
-        (["chess", "--with", "a"], "invalid choice 'chess'"),
+        (["chess", "--with", "a"], "unknown game 'chess'; there are hanabi"),
+        (["hanbi", "--with", "a"], "unknown game 'hanbi': did you mean hanabi?"),
+        (["hanabi:2-3", "--with", "a"], "hanabi:2-3 means 2 settings: name one number of players"),
+        (["tracking:1", "--with", "a"], "tracking is played alone"),
+        (["--with", "bot:smrt"], "there is no bot 'smrt': did you mean bot:smart?"),
+        (["--with", "hanabi2p"], "there is no agent 'hanabi2p': did you mean hanabi-2p?"),
+        (["simple-reference", "--with", "bot:smart"], "bot:smart cannot play simple-reference"),
     ],
 )
 def test_bad_input(args: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,12 +289,52 @@ def test_bad_input(args: list[str], said: str, capsys: pytest.CaptureFixture[str
     assert len(err.splitlines()) == 1
 
 
+# --- other games ------------------------------------------------------------------------------
+
+
+def test_a_game_of_simultaneous_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By facts and choices as sentences; both move at once, and the agent as it would."""
+    other = exported(tmp_path / "other", games=("simple-reference",))
+    monkeypatch.chdir(tmp_path)
+    typed = "?\nsave SOME/early.json\nnothing like it\n3\n" + "3\n" * 40
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    call = ["play", "simple-reference", "--with", other, "--seed", "7", "--seat", "2"]
+    assert main(call) == 0
+    out = capsys.readouterr().out
+    assert "would say: " in out
+    assert "is no move that can be made now" in out
+    early = json.loads((tmp_path / "SOME" / "early.json").read_text())
+    game = json.loads((tmp_path / "simple-reference-7.json").read_text())
+    assert (early["moves"], early["players"]) == ([], [other, "you"])
+    assert game["setting"] == "simple-reference"
+    batch = games.batched("simple-reference", 1, seed=7, restart=False)
+    assert batch.phrasebook.render(batch.facts[1])[-1] in out
+    numbered = batch.phrasebook.render(batch.choice_phrases)
+    moves = iter(game["moves"])
+    over = False
+    while not over:
+        index = []
+        for row, seat in enumerate(batch.due_seat.tolist()):
+            mover, sentence = next(moves)
+            assert mover == seat
+            if seat == 1:
+                assert sentence == numbered[2]
+            index.append(batch.phrasebook.render(batch.choices[row]).index(sentence))
+        step = batch.step(np.array(index))
+        over = bool(step.over[0])
+    assert next(moves, None) is None
+    headline = batch.scoring[0]
+    assert f"{headline} {float(step.outcome[headline][0]):g}" in out
+
+
 # --- looking at it again ----------------------------------------------------------------------
 
 
 @pytest.fixture
 def game(play: Play, tmp_path: Path) -> Path:
-    play("1\n" * 80, "--players", "3", "--save", "game.json")
+    play("1\n16\n17\n18\n11\n" * 40, "--players", "3", "--save", "game.json")
     return tmp_path / "game.json"
 
 
