@@ -272,7 +272,7 @@ def test_partners_sit_in_the_order_they_are_named(
         (["--with", "a", "--seed", "-1"], "--seed cannot be negative"),
         (["--with", "a", "--save", "/dev/null"], "/dev/null is there already"),
         (["--with", "a", "--variant", "huge"], "there are full, plain, small, very-small"),
-        (["chess", "--with", "a"], "unknown game 'chess'; there are hanabi"),
+        (["chess", "--with", "a"], "unknown game 'chess'; there are "),
         (["hanbi", "--with", "a"], "unknown game 'hanbi': did you mean hanabi?"),
         (["hanabi:2-3", "--with", "a"], "hanabi:2-3 means 2 settings: name one number of players"),
         (["tracking:1", "--with", "a"], "tracking is played alone"),
