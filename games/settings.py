@@ -67,25 +67,28 @@ class GameInfo:
         room: the module that makes it.
         players: numbers of seats it can be played with.
         usual: the number that is meant where none is named.
+        at_once: games that a training run plays at once at the most, where a game is a world of
+            its own that takes memory and a process's time to make.
     """
 
     room: str
     players: tuple[int, ...]
     usual: int
+    at_once: int = 4096
 
 
 GAMES: dict[str, GameInfo] = {
-    "blocks": GameInfo("games.gameboy", (1,), 1),
-    "gameboy": GameInfo("games.gameboy", (1,), 1),
+    "blocks": GameInfo("games.gameboy", (1,), 1, 32),
+    "gameboy": GameInfo("games.gameboy", (1,), 1, 32),
     "hanabi": GameInfo("games.hanabi", (2, 3, 4, 5), 2),
-    "parcels": GameInfo("games.gameboy", (2,), 2),
+    "parcels": GameInfo("games.gameboy", (2,), 2, 32),
     "simple-reference": GameInfo("games.mpe", (2,), 2),
     "simple-speaker-listener": GameInfo("games.mpe", (2,), 2),
     "simple-spread": GameInfo("games.mpe", (2, 3, 4, 5, 6), 3),
     "tracking": GameInfo("games.tracking", (1,), 1),
-    "pursuit": GameInfo("games.zoo", tuple(range(1, 17)), 8),
-    "knights-archers-zombies": GameInfo("games.zoo", tuple(range(1, 9)), 4),
-    "cooperative-pong": GameInfo("games.zoo", (2,), 2),
+    "pursuit": GameInfo("games.zoo", tuple(range(1, 17)), 8, 16),
+    "knights-archers-zombies": GameInfo("games.zoo", tuple(range(1, 9)), 4, 16),
+    "cooperative-pong": GameInfo("games.zoo", (2,), 2, 16),
     "supply-chain": GameInfo("games.supply_chain", (2, 3, 4), 3),
     "escape-room": GameInfo("games.social", (2, 3, 4, 5), 2),
     "prisoners-dilemma": GameInfo("games.social", (2,), 2),
@@ -143,6 +146,11 @@ class Setting:
         return "".join([self.game, "" if one else f":{self.players}", *options])
 
     @property
+    def at_once(self) -> int:
+        """Games that a training run plays at once at the most."""
+        return find_game(self.game).at_once
+
+    @property
     def slug(self) -> str:
         """The name with letters, digits, dots and dashes only, for files and curves."""
         return re.sub(r"[^A-Za-z0-9.]", "-", self.name)
@@ -182,7 +190,7 @@ def _find_registered(id: str) -> GameInfo:
     Options may change the number of its agents, so that any is allowed here.
     """
     usual = import_module("games.zoo").count_seats(id)
-    return GameInfo("games.zoo", tuple(range(1, max(64, usual) + 1)), usual)
+    return GameInfo("games.zoo", tuple(range(1, max(64, usual) + 1)), usual, 16)
 
 
 def parse(name: str) -> tuple[Setting, ...]:

@@ -47,7 +47,10 @@ class Lanes:
         return lambda: [function(*parts[0]), *(other() for other in others)]
 
     def map(self, function: Callable[[A], T], items: Iterable[A]) -> list[T]:
-        """Calls a function with every item, as many at a time as there are lanes; in order."""
+        """Calls a function with every item, as many at a time as there are lanes; in order.
+
+        Where a call fails, or the caller is interrupted, no other is begun.
+        """
         waiting, results = deque(enumerate(items)), dict[int, T]()
 
         def take() -> None:
@@ -56,7 +59,11 @@ class Lanes:
                     number, item = waiting.popleft()  # of one thread at a time
                 except IndexError:
                     return
-                results[number] = function(item)
+                try:
+                    results[number] = function(item)
+                except BaseException:
+                    waiting.clear()  # nobody begins another
+                    raise
 
         self.start(take, [()] * min(self.count, max(len(waiting), 1)))()
         return [results[number] for number in sorted(results)]

@@ -155,17 +155,19 @@ class R3D2Agent(nn.Module):
         rows, before = self.rows, self._tables_rows
         # Not inference mode, whose tensors may not be added to outside of it.
         with torch.inference_mode(False), torch.no_grad(), self.autocast():
-            if self._tables is None:
-                self._tables = self.tables(self.embed())
+            tables = self._tables
+            if tables is None:
+                tables = self.tables(self.embed())
             elif rows != before:
-                self._tables = self._tables.grown(rows.fact_rows, rows.choice_rows)
+                tables = tables.grown(rows.fact_rows, rows.choice_rows)
                 new = self._read(before).split(
                     [rows.facts - before.facts, rows.choices - before.choices]
                 )
-                self._tables.facts[before.facts : rows.facts] = self.network.fact(new[0])
-                self._tables.choices[before.choices : rows.choices] = self.network.choice(new[1])
-        self._tables_rows = rows
-        return self._tables
+                tables.facts[before.facts : rows.facts] = self.network.fact(new[0])
+                tables.choices[before.choices : rows.choices] = self.network.choice(new[1])
+        # Only when they are whole: another thread may be looking.
+        self._tables, self._tables_rows = tables, rows
+        return tables
 
     def _read(self, before: Rows | None) -> Tensor:
         """Embeds the phrases in use, or those that were not ``before``: [n, width]."""

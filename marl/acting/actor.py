@@ -43,6 +43,11 @@ def temperature_spectrum(
     return (highest * falling).astype(np.float32)
 
 
+def spread_over(spectrum: NDArray[Any], num_games: int) -> NDArray[Any]:
+    """As many entries of a spectrum as there are games, its ends among them."""
+    return spectrum[np.rint(np.linspace(0, len(spectrum) - 1, num_games)).astype(int)]
+
+
 Seating = Callable[[np.random.Generator, int], NDArray[np.int64]]
 """Draws who holds the seats of n games that begin: int64 [n, P], 0 for the policy that learns and
 k for the k-th partner."""

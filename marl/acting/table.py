@@ -271,7 +271,9 @@ def play_many(
     one = setting.batched(1)
     for policy in policies:
         if isinstance(policy, R3D2Agent):
-            admit(policy, one)  # What is known beforehand does not change while several play.
+            # What is known, and computed, beforehand does not change while several play.
+            admit(policy, one)
+            policy.current()
     # Others belong to a thread, or nobody knows; and a book that grows is written by one.
     alike = all(isinstance(policy, R3D2Agent | Bot) for policy in policies)
     lanes = Lanes(available() if alike and one.phrasebook.closed else 1)

@@ -31,8 +31,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.r3d2.agent import R3D2Agent
 from games.settings import Setting, parse_all
-from marl.acting.table import Played, Table, play_many
+from marl.acting.table import Played, Table, admit, play_many
 from marl.core import Policy
 
 SETTINGS_FILE = "settings.json"
@@ -152,6 +153,12 @@ class Crossplay:
         """
         assert config.agents == tuple(e.name for e in entrants)
         unable = {setting: _unable(setting, entrants) for setting in config.parsed()}
+        # The order in which phrases are met is that of sums, and sums round: so that a cell does
+        # not depend on those played before it, everybody is told of all settings at once.
+        for setting, reasons in unable.items():
+            for i, entrant in enumerate(entrants):
+                if i not in reasons and isinstance(entrant.policy, R3D2Agent):
+                    admit(entrant.policy, setting.batched(1))
         for setting, reasons in unable.items():
             if len(reasons) == len(entrants):
                 raise ValueError(

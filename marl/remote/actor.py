@@ -13,7 +13,12 @@ import numpy as np
 
 from games.other_play import OtherPlay
 from games.text import shared
-from marl.acting.actor import Actor, exploration_spectrum, temperature_spectrum
+from marl.acting.actor import (
+    Actor,
+    exploration_spectrum,
+    spread_over,
+    temperature_spectrum,
+)
 from marl.episodes import Episodes
 from marl.remote.policy import RemotePolicy, wait_for
 from marl.remote.replay import RemoteReplay
@@ -109,7 +114,7 @@ class _Share:
         entropy = np.random.SeedSequence([config.seed, self.share, secrets.randbits(32)])
         seeds = [int(seed >> np.uint64(2)) for seed in entropy.generate_state(8, np.uint64)]
         playing = [
-            setting.batched(num_games, TRAINING_SEED + seeds[0] + i * 2**40)
+            setting.batched(min(num_games, setting.at_once), TRAINING_SEED + seeds[0] + i * 2**40)
             for i, setting in enumerate(settings)
         ]
         book = shared([game.phrasebook for game in playing], self.run_dir / PHRASES_FILE)
@@ -120,13 +125,13 @@ class _Share:
                 OtherPlay(game, seeds[1]) if config.actor.other_play else game,
                 policy,
                 self._insert,
-                spectrum[self.share :: self.shares],
+                spread_over(spectrum[self.share :: self.shares], game.num_games),
                 seeds[2] + setting,
                 setting=setting,
                 max_length=config.replay.max_length,
                 overlap=config.learner.burn_in,
                 label_size=hand if config.agent.own_hand else 0,
-                temperatures=temperatures[self.share :: self.shares],
+                temperatures=spread_over(temperatures[self.share :: self.shares], game.num_games),
                 book=book,
             )
             for setting, game in enumerate(playing)

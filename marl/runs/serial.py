@@ -30,7 +30,12 @@ from games.core import BatchedGame
 from games.other_play import OtherPlay
 from games.settings import Setting
 from games.text import Phrasebook, joined
-from marl.acting.actor import Actor, exploration_spectrum, temperature_spectrum
+from marl.acting.actor import (
+    Actor,
+    exploration_spectrum,
+    spread_over,
+    temperature_spectrum,
+)
 from marl.acting.evaluate import Evaluation, evaluate
 from marl.acting.table import admit
 from marl.core import Policy
@@ -74,7 +79,9 @@ class SerialRun:
         seeds = np.random.SeedSequence(config.seed).generate_state(3 + 2 * len(self.settings))
         agent_seed, replay_seed, *seeds_of_settings = (int(seed) for seed in seeds)
         playing = [
-            self._game(setting, share, TRAINING_SEED + seeds_of_settings[2 * i])
+            self._game(
+                setting, min(share, setting.at_once), TRAINING_SEED + seeds_of_settings[2 * i]
+            )
             for i, setting in enumerate(self.settings)
         ]
         if config.learner.mixing == "vdn":
@@ -258,14 +265,16 @@ class SerialRun:
                 game,
                 policy,
                 self._played.append,
-                epsilons,
+                spread_over(epsilons, game.num_games),
                 seeds[i],
                 setting=i,
                 max_length=self.config.replay.max_length,
                 overlap=self.config.learner.burn_in,
                 label_size=self._labels,
                 book=self.agent.phrasebook,
-                temperatures=temperatures,
+                temperatures=(
+                    None if temperatures is None else spread_over(temperatures, game.num_games)
+                ),
                 teaching=teaching,
             )
             for i, game in enumerate(playing)
@@ -273,11 +282,12 @@ class SerialRun:
 
     def _teachers(self, name: str, device: str) -> list[Actor]:
         """Actors that play as the teacher does, as many games as there are for self-play."""
-        config, share = self.config, self.actors[0].game.num_games
+        config = self.config
+        share = max(config.actor.num_games // len(self.settings), 1)
         sequence = np.random.SeedSequence([config.seed, 1])
         seeds = [int(seed) for seed in sequence.generate_state(2 * len(self.settings))]
         playing = [
-            self._game(setting, share, TRAINING_SEED + seeds[2 * i])
+            self._game(setting, min(share, setting.at_once), TRAINING_SEED + seeds[2 * i])
             for i, setting in enumerate(self.settings)
         ]
         teacher = find_teacher(name, self.settings, playing, device)
