@@ -145,10 +145,11 @@ def _show(matrix: Matrix) -> None:
         if agent.unable is not None:
             print(f"{agent.name} is not able: {agent.unable}")
     meanings = [outcome(rule) for rule in rules if outcome(rule) != rule]
-    print("; ".join([*meanings, "± half of the 95 % interval"]))
+    print("; ".join([*meanings, "± one standard error"]))
 
 
 def _figure(estimate: Estimate | None) -> str:
     if estimate is None:
         return "-"
-    return f"{estimate.mean:.2f} ± {(estimate.high - estimate.low) / 2:.2f}"
+    # A single deal has no spread.
+    return f"{estimate.mean:.2f}" + (f" ± {estimate.error:.2f}" if estimate.error else "")

@@ -28,6 +28,11 @@ from games.hanabi.decode import Kind, View
 from games.hanabi.rules import MAX_RANKS, HanabiConfig
 
 FORMAT = "troupe hanabi game 1"
+
+_SUITS = {5: (0, 1, 2, 4, 3)}
+"""Suits of hanab.live, by number, of our red, yellow, green, white and blue; with fewer colours the
+order is the same."""
+
 Card = tuple[int, int]
 
 
@@ -200,8 +205,9 @@ def to_hanab_live(record: GameRecord) -> dict[str, Any]:
     """A record in the JSON format in which the site hanab.live keeps and reads games.
 
     There player 0 always begins, so seats are counted from the first to act, and the dealt hands
-    change places in the deck with them. A card's number is its place in that deck. Suits are the
-    site's own, by their numbers: our white is its purple.
+    change places in the deck with them. A card's number is its place in that deck. Suits keep their
+    names, of which the site has red, yellow, green, blue and purple: white is the one that is left,
+    purple, or with four colours blue.
 
     Returns:
         ``{"players", "deck", "actions", "options"}``, plain values for JSON.
@@ -225,6 +231,7 @@ def to_hanab_live(record: GameRecord) -> dict[str, Any]:
     seats = [(first + offset) % players for offset in range(players)]
     order = [seat * hand + slot for seat in seats for slot in range(hand)]
     order += range(players * hand, config.deck_size)
+    suits = _SUITS.get(config.colours, range(config.colours))
     number = {at: new for new, at in enumerate(order)}
     held = [[number[seat * hand + slot] for slot in range(hand)] for seat in range(players)]
     drawn = players * hand
@@ -244,13 +251,13 @@ def to_hanab_live(record: GameRecord) -> dict[str, Any]:
             assert move.value is not None
             target = (position.seat - first + move.target) % players
             if move.kind is Kind.TELL_COLOUR:
-                actions.append({"type": 2, "target": target, "value": move.value})
+                actions.append({"type": 2, "target": target, "value": suits[move.value]})
             else:
                 actions.append({"type": 3, "target": target, "value": move.value + 1})
     deck = [record.deck[at] for at in order]
     return {
         "players": [record.players[seat] for seat in seats],
-        "deck": [{"suitIndex": colour, "rank": rank + 1} for colour, rank in deck],
+        "deck": [{"suitIndex": suits[colour], "rank": rank + 1} for colour, rank in deck],
         "actions": actions,
         "options": {"variant": variants[config.colours]},
     }

@@ -116,10 +116,10 @@ def _footer(matrix: Matrix) -> str:
             lines[0] += f"     {name} {e.mean:.2f}  [{e.low:.2f}, {e.high:.2f}]"
     games = next(iter(matrix.cells.values())).games
     lines.append(
-        f"{games} games a cell, both seatings; ± half of the 95 % bootstrap interval"
+        f"{games} games a cell, both seatings; ± one standard error"
         if matrix.setting.players == 2
         else f"one of the row among {matrix.setting.players - 1} of the column; {games} games a "
-        "cell; ± half of the 95 % bootstrap interval"
+        "cell; ± one standard error"
     )
     return "\n".join(lines)
 
@@ -165,10 +165,11 @@ def _tile(
         inner = (x - 0.46, y - 0.46)
         panel.add_patch(Rectangle(inner, 0.92, 0.92, fill=False, edgecolor=_INK, lw=1.4))
     ink = _PAPER if is_dark(rgb) else _INK
-    half = (estimate.high - estimate.low) / 2
     weight = "bold" if bold else "normal"
     panel.text(
         x, y - 0.1, f"{estimate.mean:.1f}", ha="center", va="center", size=10.5, color=ink,
         weight=weight,
     )  # fmt: skip
-    panel.text(x, y + 0.24, f"±{half:.2f}", ha="center", va="center", size=6.5, color=ink)
+    if estimate.error:  # a single deal has no spread
+        error = f"±{estimate.error:.2f}"
+        panel.text(x, y + 0.24, error, ha="center", va="center", size=6.5, color=ink)

@@ -26,11 +26,12 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and the ends of its confidence interval."""
+    """A mean, the ends of its confidence interval, and its standard error, by one bootstrap."""
 
     mean: float
     low: float
     high: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class _Sample:
     def estimate(self) -> Estimate:
         tails = [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2]
         low, high = np.percentile(self.replicates, tails)
-        return Estimate(self.mean, float(low), float(high))
+        return Estimate(self.mean, float(low), float(high), float(self.replicates.std()))
 
     @staticmethod
     def average(samples: Sequence[_Sample]) -> _Sample:

@@ -78,7 +78,7 @@ def _section(matrix: Matrix, top: float) -> str:
  data-rules="{" ".join(matrix.rules)}">
 <h2>{escape(setting.name)}</h2>
 <div class="cards">{"".join(cards)}</div>
-<p>{reading} Framed: with itself.</p>
+<p>{reading} Framed: with itself. ± one standard error.</p>
 <div class="scroll">{_heat_map(matrix, names, top)}</div>
 <h3>Averages of each agent</h3>
 <div class="scroll">{_agents(matrix, names)}</div>
@@ -154,10 +154,10 @@ def _shade(estimate: Estimate | None, top: float, about: str, kind: str = "apart
         return f'<td class="unable {kind}">–</td>'
     rgb = colour(estimate.mean / top)
     ink = "#fff" if is_dark(rgb) else "#1d2530"
-    half = (estimate.high - estimate.low) / 2
+    error = f"<small>±{estimate.error:.2f}</small>" if estimate.error else ""
     return (
         f'<td class="{kind}" style="background:rgb{rgb};color:{ink}" title="{about}">'
-        f"{estimate.mean:.1f}<small>±{half:.2f}</small></td>"
+        f"{estimate.mean:.1f}{error}</td>"
     )
 
 

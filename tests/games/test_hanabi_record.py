@@ -82,8 +82,10 @@ def test_the_site_finds_the_same_game(players: int, seed: int) -> None:
     assert found["score"] == last.score
     assert found["clues"] == last.view.tokens
     assert found["strikes"] == 3 - last.view.lives
+    # The site's suits: red, yellow, green, blue, purple; ours: red, yellow, green, white, blue.
     assert found["hands"] == {
-        name: list(hand) for name, hand in zip(record.players, last.hands, strict=True)
+        name: [([0, 1, 2, 4, 3][colour], rank) for colour, rank in hand]
+        for name, hand in zip(record.players, last.hands, strict=True)
     }
     assert game["options"] == {"variant": "No Variant"}
     assert len(game["deck"]) == 50
