@@ -81,7 +81,7 @@ class R3D2Agent(nn.Module):
             one, other = (self.phrasebook[int(sheet[0, 0])] for sheet in (labels, known))
             raise ValueError(
                 f"the answer sheets of two games differ ({one!r} and {other!r}): learn them "
-                "without agent.own_hand"
+                "with --agent.no-own-hand"
             )
         if labels.size > self.labels.size:
             self.labels = labels
