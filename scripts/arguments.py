@@ -75,7 +75,7 @@ def one_line(box: str) -> str:
     said = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"\1 is no whole number", said)
     said = re.sub(r"could not convert string to float: (.*)", r"\1 is no number", said)
     said = said.replace(". Expected 1 values", "")
-    near = dict.fromkeys(_SIMILAR.findall(_FRAME.sub("", _COLOUR.sub("", box))))
+    near = sorted(set(_SIMILAR.findall(_FRAME.sub("", _COLOUR.sub("", box)))))
     if near:
         said += f": did you mean {' and '.join(near)}?"
     elif chosen := _CHOICE.match(said):

@@ -82,7 +82,7 @@ def test_a_default_is_taken_over() -> None:
         (["me", "--folder", "x", "--kind", "odd"], "invalid choice 'odd' for argument '--kind'"),
         (["me", "--folder", "x", "--inner.sise", "3"], "unrecognized options: --inner.sise"),
         (["me", "--folder", "x", "--inner.sise", "3"], ": did you mean --inner.size?"),
-        (["me", "--folder", "x", "--inner.sise", "3", "--ratte", "1"], "--rate and --inner.size?"),
+        (["me", "--folder", "x", "--inner.sise", "3", "--ratte", "1"], "--inner.size and --rate?"),
         (["me", "--folder", "x", "--kind", "fancyy"], ": did you mean fancy?"),
         (["me", "--folder", "x", "--minutes", "x"], "--minutes: 'x' is no number"),
         (["me", "you", "--folder", "x"], "unrecognized options: you"),
