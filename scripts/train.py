@@ -49,8 +49,17 @@ class _Session:
     """Processes that play, with --workers."""
     patience: float = 300.0
     """Seconds without anything new to learn from until a run with --workers is given up."""
+    seeds: Annotated[str | None, tyro.conf.arg(metavar="SEEDS")] = None
+    """A run for each of these seeds, "1-5" or "1,3", in RUN_DIR/seed-1 and so on; --minutes is the
+    time of each. With --resume, those that are finished are left alone."""
+    at_once: int = 1
+    """Runs of --seeds side by side, each in a process of its own."""
 
     def __post_init__(self) -> None:
+        if self.at_once < 1:
+            raise ValueError(f"--at-once must be at least 1, got {self.at_once}")
+        if self.at_once > 1 and self.seeds is None:
+            raise ValueError("--at-once is for several seeds: give --seeds as well")
         if self.workers < 0:
             raise ValueError(f"--workers cannot be negative, got {self.workers}")
         if self.actors < 1:
@@ -108,18 +117,37 @@ def main(args: Sequence[str]) -> None:
     Raises:
         ValueError: if they contradict each other or what is in the run directory.
     """
+    options = read(args)
+    if options.seeds is None:
+        run(options)
+        return
+    from scripts.seeds import train_seeds
+
+    train_seeds(options, args)
+
+
+def read(args: Sequence[str]) -> Train:
+    """Reads what stands behind ``troupe train``; with --resume, on top of what the run has.
+
+    Raises:
+        ValueError: if options contradict each other or what is in the run directory.
+    """
     args = [*_preset(args), *args]
     options = parse(Train, COMMAND, args)
     check_folder(options.run_dir, "--run-dir")
-    if options.resume:
-        options = _as_it_was(options, args)
+    # With --seeds each run has a configuration of its own.
+    return _as_it_was(options, args) if options.resume and options.seeds is None else options
+
+
+def run(options: Train) -> None:
+    """Trains one run as its options say, and says where it is."""
     minutes = options.minutes
     if minutes is None and options.updates is None:
         minutes = DEFAULT_MINUTES
     if options.workers:
         _train_distributed(options, minutes)
         return
-    run = train(
+    done = train(
         options.config,
         options.run_dir,
         minutes=minutes,
@@ -127,7 +155,7 @@ def main(args: Sequence[str]) -> None:
         resume=options.resume,
         device=options.device,
     )
-    _tell(options.run_dir, run.learner.updates, run.env_steps)
+    _tell(options.run_dir, done.learner.updates, done.env_steps)
 
 
 def _train_distributed(options: Train, minutes: float | None) -> None:
