@@ -23,6 +23,7 @@ from types import TracebackType
 COMMANDS = {
     "train": "learn to play a game together, by self-play",
     "evaluate": "let an agent play, and report its scores",
+    "compare": "draw curves and final scores of methods over seeds",
     "crossplay": "let agents play with each other, and show how they fit together",
     "play": "sit down at a table with agents, in a terminal",
     "replay": "look at a game that was saved, or export it",

@@ -30,6 +30,7 @@ ROOMS = {
     "learning": {"replay"},
     "runs": {"acting", "learning", "replay"},
     "crossplay": {"acting", "runs"},
+    "compare": {"runs"},
     "remote": {"acting", "learning", "replay", "runs"},
 }
 WITHOUT = {"games": {"torch", "zmq"}, "transport": {"torch"}}

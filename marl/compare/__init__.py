@@ -1,0 +1,1 @@
+"""Methods over seeds: their curves and final scores, with intervals."""

@@ -1,0 +1,94 @@
+"""``troupe compare``: draw curves and final scores of methods, each over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from scripts.arguments import parse
+
+if TYPE_CHECKING:
+    from marl.compare.comparison import Panel
+    from marl.compare.statistics import Estimate
+
+COMMAND = "troupe compare"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compares methods by the evaluations that their runs have written, each over its seeds.
+
+    Interquartile means with stratified bootstrap intervals (arXiv 2108.13264), as a picture, CSV
+    and JSON. Nothing is played. To train several seeds: troupe train --seeds 1-5.
+    """
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """A method each: a folder that holds seed-1 and so on, a single run, or NAME=FOLDER. Folders
+    under one name are one method."""
+    settings: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[SETTING ...]")] = ()
+    """What was played: hanabi:2-5, or as it is called in the metrics, hanabi-2; without any, all
+    that the methods have in common."""
+    outcome: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """What is compared, such as points; without it, the headline of each setting."""
+    axis: Literal["updates", "env-steps", "minutes"] = "updates"
+    """What curves are drawn over."""
+    at: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    """Where on that axis final scores are taken; without it, the last place all have reached."""
+    resamples: int = 2000
+    """How often runs are drawn again for an interval."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("comparison")
+    """Folder for compare.png, curves.csv, scores.csv and compare.json."""
+
+
+def main(args: Sequence[str]) -> None:
+    """Compares as the options say.
+
+    Raises:
+        ValueError: if there is no such run, an option is out of range, or the methods have no
+            evaluation in common.
+    """
+    options = parse(Options, COMMAND, args)
+    if not options.runs:
+        raise ValueError("name at least one run: a folder, or NAME=FOLDER")
+    if options.resamples < 100:
+        raise ValueError(f"--resamples must be at least 100, got {options.resamples}")
+    # They import torch: not for --help.
+    from marl.compare.comparison import Question, compare, write
+    from marl.compare.figure import save
+    from marl.compare.methods import read_methods
+
+    question = Question(
+        options.settings, options.outcome, options.axis, options.at, options.resamples
+    )
+    panels = compare(read_methods(options.runs), question)
+    write(options.out, panels, question)
+    picture = options.out / "compare.png"
+    save(picture, panels, options.axis)
+    _show(panels, options.axis)
+    print(f"picture: {picture}   data: {options.out}")
+
+
+def _show(panels: Sequence[Panel], axis: str) -> None:
+    """Prints the final scores."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    for panel in panels:
+        title = f"{panel.setting}: {panel.outcome} at {panel.at:,.10g} {axis}"
+        table = Table(title=title, title_justify="left")
+        for heading in ("method", "seeds", "interquartile mean", "95 % interval"):
+            table.add_column(heading, justify="left" if heading == "method" else "right")
+        for line in panel.lines:
+            row = (str(line.seeds), f"{line.final.iqm[0]:.3f}", _interval(line.final))
+            table.add_row(escape(line.method), *row)
+        Console().print(table)
+
+
+def _interval(final: Estimate) -> str:
+    low, high = final.low[0], final.high[0]
+    return f"{low:.3f} to {high:.3f}" if low == low else "- (one seed)"
