@@ -79,7 +79,7 @@ def _show(panels: Sequence[Panel], axis: str) -> None:
     from rich.table import Table
 
     for panel in panels:
-        title = f"{panel.setting}: {panel.outcome} at {panel.at:,.10g} {axis}"
+        title = f"{panel.setting}: {panel.measure} at {panel.at:,.10g} {axis}"
         table = Table(title=title, title_justify="left")
         for heading in ("method", "seeds", "interquartile mean", "95 % interval"):
             table.add_column(heading, justify="left" if heading == "method" else "right")

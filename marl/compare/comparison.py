@@ -68,6 +68,11 @@ class Panel:
     at: float
     lines: tuple[Line, ...]
 
+    @property
+    def measure(self) -> str:
+        """What its figures are, in words."""
+        return f"{self.outcome}, share of the best" if self.setting == ALL else self.outcome
+
 
 @dataclass(frozen=True)
 class Question:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from marl.compare.comparison import ALL, LEVEL, Panel
+from marl.compare.comparison import LEVEL, Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ def _draw_curves(panel: Axes, found: Panel, axis: str) -> None:
     panel.axvline(found.at, color=_INK, linewidth=0.8, linestyle=(0, (2, 3)))
     panel.set_title(found.setting, fontsize=10, loc="left", fontweight="bold")
     panel.set_xlabel(_words(axis), fontsize=9)
-    panel.set_ylabel(_measure(found), fontsize=9)
+    panel.set_ylabel(found.measure, fontsize=9)
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     panel.legend(fontsize=8, frameon=False, loc="best", title="method (seeds)", title_fontsize=8)
     _tidy(panel)
@@ -107,14 +107,10 @@ def _draw_scores(panel: Axes, found: Panel, axis: str) -> None:
     panel.set_yticks(range(len(found.lines)), [line.method for line in found.lines], fontsize=9)
     panel.set_ylim(len(found.lines) - 0.4, -0.6)
     panel.set_title(f"at {found.at:,.10g} {_words(axis)}", fontsize=10, loc="left")
-    panel.set_xlabel(f"{_measure(found)} (dots: seeds)", fontsize=9)
+    panel.set_xlabel(f"{found.measure} (dots: seeds)", fontsize=9)
     panel.margins(x=0.12)
     _tidy(panel)
     panel.xaxis.grid(True, color=_FAINT, linewidth=0.7)
-
-
-def _measure(panel: Panel) -> str:
-    return f"{panel.outcome}, share of the best" if panel.setting == ALL else panel.outcome
 
 
 def _words(axis: str) -> str:

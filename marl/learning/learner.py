@@ -20,7 +20,7 @@ from marl.learning.batch import ranges
 from marl.learning.config import LearnerConfig
 from marl.learning.divergence import Watch
 from marl.learning.imitation import ImitationConfig
-from marl.learning.objective import Objective, Part
+from marl.learning.objective import Objective, Part, Term
 from marl.learning.optimisers import load_optimiser_state, make_optimiser, optimiser_state
 from marl.learning.text import TextLearner
 
@@ -40,6 +40,7 @@ class Learner:
         config: how it learns.
         eta: weight of the largest error in a sequence's priority.
         imitation: how the choices of a teacher are imitated; None where there is no teacher.
+        terms: losses beside these, which are added; see ``marl.learning.objective.Term``.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Learner:
         config: LearnerConfig,
         eta: float = 0.9,
         imitation: ImitationConfig | None = None,
+        terms: Sequence[Term] = (),
     ) -> None:
         self.agent, self.replay, self.weights = agent, replay, weights
         self.config, self.imitation = config, imitation
@@ -72,7 +74,7 @@ class Learner:
         self.network = list(agent.network.parameters())
         # What a lane differentiates: the paragraph encoder reads observations there as well.
         self.learned = [*self.network, *(self.text.parameters if paragraphs else [])]
-        self.objective = Objective(agent, self.target, self.learned, config, eta, imitation)
+        self.objective = Objective(agent, self.target, self.learned, config, eta, imitation, terms)
         self.lanes = Lanes(config.lanes)
         self.watch = Watch(config)
         self.optimiser = make_optimiser(self.network, config.learning_rate, config.adam_eps)

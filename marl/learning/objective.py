@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,10 @@ from marl.learning.imitation import ImitationConfig, imitation_loss
 from marl.learning.losses import Told, forward, own_hand_loss, td_loss
 from marl.learning.mixing import MIXINGS
 from marl.learning.returns import n_step, sequence_priorities
+
+Term = Callable[[Tensor, Batch, NDArray[np.float32], int], tuple[Tensor, Told]]
+"""A loss beside the TD loss: from Q-values float32 [S, C], -inf where not legal, the steps, their
+importance float32 [S] and the updates so far, to the sum over the steps and metrics."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Objective:
         config: how it learns.
         eta: weight of the largest error in a sequence's priority.
         imitation: how the choices of a teacher are imitated; None where there is no teacher.
+        terms: further losses, which are added.
     """
 
     def __init__(
@@ -56,9 +61,11 @@ class Objective:
         config: LearnerConfig,
         eta: float,
         imitation: ImitationConfig | None,
+        terms: Sequence[Term] = (),
     ) -> None:
         self.agent, self.target, self.learned = agent, target, learned
         self.config, self.eta, self.imitation = config, eta, imitation
+        self.terms = terms
         self.mixing = MIXINGS[config.mixing]
 
     def part(
@@ -107,6 +114,9 @@ class Objective:
                 answers = self.agent.network.answers(state, leaves)[: batch.steps]
                 term, of_term = own_hand_loss(answers, batch.labels, of_steps)
                 loss, told = loss + config.aux_weight * term, told | of_term
+            for further in self.terms:
+                term, of_term = further(q, batch, of_steps, updates)
+                loss, told = loss + term, told | of_term
         gradients = torch.autograd.grad(loss / steps, [*leaves, *self.learned], allow_unused=True)
         priorities = sequence_priorities(mixed.lengths, errors, returns.learned, self.eta)
         return Part(gradients, priorities, told)
