@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from scripts.arguments import parse
+from scripts.outputs import check_folder
 
 if TYPE_CHECKING:
     from marl.compare.comparison import Panel
@@ -56,6 +57,7 @@ def main(args: Sequence[str]) -> None:
         raise ValueError("name at least one run: a folder, or NAME=FOLDER")
     if options.resamples < 100:
         raise ValueError(f"--resamples must be at least 100, got {options.resamples}")
+    check_folder(options.out, "--out")
     # They import torch: not for --help.
     from marl.compare.comparison import Question, compare, write
     from marl.compare.figure import save
