@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from agents.bots import holmes, information, simple, smart
+from agents.bots import holmes, information, lists, simple, smart
 from agents.bots.core import Bot
 
 __all__ = ["NAMES", "Bot", "make"]
@@ -22,15 +22,19 @@ _MAKERS: dict[str, Callable[[], Bot]] = {
 }
 
 NAMES: tuple[str, ...] = tuple(sorted(_MAKERS))
-"""Every player, in alphabetical order."""
+"""Every player with a name of its own, in alphabetical order."""
 
 
 def make(name: str) -> Bot:
-    """A player by its name.
+    """A player by its name, out of ``NAMES`` or ``list-SEED`` for a random list of rules.
 
     Raises:
         ValueError: if there is no such player.
     """
+    if name.startswith(lists.PREFIX):
+        return lists.make(name)
     if name not in _MAKERS:
-        raise ValueError(f"there is no bot {name!r}: choose from {', '.join(NAMES)}")
+        raise ValueError(
+            f"there is no bot {name!r}: choose from {', '.join(NAMES)}, or {lists.PREFIX}SEED"
+        )
     return _MAKERS[name]()
