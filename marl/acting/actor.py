@@ -108,6 +108,7 @@ class Actor:
         self.rng = np.random.default_rng(seed)
         self.env_steps = 0
         self.episodes = 0
+        self._outcomes = np.zeros((1 + len(partners), 2))
         drawn = None if seating is None else seating(self.rng, game.num_games)
         self.table = Table(game, [policy, *partners], drawn, book)
         self.tracks = tracks.allocate(
@@ -164,7 +165,22 @@ class Actor:
         over = np.flatnonzero(step.over)
         self.episodes += len(over)
         if self.seating is not None and len(over):
+            with_whom = self.table.seating[over].max(1)
+            np.add.at(self._outcomes[:, 0], with_whom, 1)
+            np.add.at(self._outcomes[:, 1], with_whom, step.outcome[game.scoring[0]][over])
             self.table.seating[over] = self.seating(self.rng, len(over))
+
+    def outcomes(self) -> NDArray[np.float64]:
+        """What came of games since the last call, by who held seats beside the policy.
+
+        It is for watching, and no part of the state: a run that goes on begins anew.
+
+        Returns:
+            float64 [1 + partners, 2]: games that ended, and the sum of their headline outcomes; the
+            first row is of games whose seats the policy held all. Zeros where nobody is seated.
+        """
+        found, self._outcomes = self._outcomes, np.zeros_like(self._outcomes)
+        return found
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, as arrays and plain values."""

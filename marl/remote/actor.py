@@ -23,6 +23,7 @@ from marl.episodes import Episodes
 from marl.remote.policy import RemotePolicy, wait_for
 from marl.remote.replay import RemoteReplay
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config
+from marl.runs.roster import find_partners
 from marl.runs.serial import TRAINING_SEED
 from transport.client import Client, ClientConfig
 
@@ -119,6 +120,7 @@ class _Share:
         ]
         book = shared([game.phrasebook for game in playing], self.run_dir / PHRASES_FILE)
         policy.require(book)
+        partners = find_partners(config.partners, settings, playing)
         hand = max(game.labels.shape[1] for game in playing)
         return [
             Actor(
@@ -132,6 +134,8 @@ class _Share:
                 overlap=config.learner.burn_in,
                 label_size=hand if config.agent.own_hand else 0,
                 temperatures=spread_over(temperatures[self.share :: self.shares], game.num_games),
+                partners=partners,
+                seating=config.partners.seating(game.num_players) if partners else None,
                 book=book,
             )
             for setting, game in enumerate(playing)

@@ -30,7 +30,7 @@ from pathlib import Path
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import TrainConfig, load_config
 from marl.runs.monitor import read_metrics
-from marl.runs.roster import refuse_export, starting_weights
+from marl.runs.roster import find_partners, refuse_export, starting_weights
 from marl.runs.serial import refuse_second, write_config
 from transport.launch import Role, Supervisor
 from transport.signals import StopFlag
@@ -125,9 +125,10 @@ def progress(run_dir: Path) -> Trained:
 
 def _refuse(config: TrainConfig, run_dir: Path, resume: bool) -> None:
     """Raises ValueError for what cannot be trained, before anything is begun."""
-    for setting in config.settings():
-        setting.batched(1)  # Refuses what cannot be played.
     refuse_export(run_dir)
+    settings = config.settings()
+    playing = [setting.batched(1) for setting in settings]  # Refuses what cannot be played.
+    find_partners(config.partners, settings, playing)
     if not resume:
         refuse_second(run_dir)
         if config.start:

@@ -19,6 +19,7 @@ from marl.remote.replay import Ledger, replay_functions
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config, to_dict
 from marl.runs.monitor import METRICS_FILE, Monitor
+from marl.runs.partners import PartnersConfig
 from marl.runs.serial import SerialRun, drive, is_spent, restore, say_resumed
 from transport.child import FatalError, before_hard_end
 from transport.client import Client, ClientConfig
@@ -51,7 +52,8 @@ class LearnerRun(SerialRun):
         self._phrases = run_dir / PHRASES_FILE
         # Its own games only tell which phrases there are.
         few = replace(config.actor, num_games=len(config.settings()))
-        super().__init__(replace(config, actor=few, imitate=None), device)
+        alone = replace(config, actor=few, imitate=None, partners=PartnersConfig())
+        super().__init__(alone, device)
         self.config = config
         self.ledger = Ledger()
         self.limiter.error_buffer = AHEAD * config.learner.batch

@@ -13,6 +13,7 @@ from marl.learning.config import LearnerConfig
 from marl.learning.imitation import ImitationConfig
 from marl.replay.prioritised import ReplayConfig
 from marl.runs.checks import refuse_endless
+from marl.runs.partners import PartnersConfig
 
 CONFIG_FILE = "config.json"
 PHRASES_FILE = "phrases.txt"
@@ -88,6 +89,8 @@ class TrainConfig:
     """How the agent learns."""
     imitation: ImitationConfig = field(default_factory=ImitationConfig)
     """How somebody is imitated."""
+    partners: PartnersConfig = field(default_factory=PartnersConfig)
+    """Who is trained with, beside oneself."""
 
     def __post_init__(self) -> None:
         # One name for each setting, however they were written.
@@ -109,6 +112,15 @@ class TrainConfig:
                 f"replay.max_length={self.replay.max_length} steps: choose at most "
                 f"{self.replay.max_length // 2 - 1}"
             )
+
+        if self.partners.any and self.learner.mixing == "vdn":
+            raise ValueError(
+                "learner.mixing=vdn learns from all seats of a game, and partners hold some of "
+                "them: leave out one of the two"
+            )
+        for setting in self.settings() if self.partners.any else ():
+            if setting.players < 2:
+                raise ValueError(f"{setting.name} has no seat for a partner")
 
     def settings(self) -> tuple[Setting, ...]:
         """What is learned.
@@ -136,6 +148,7 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
         "replay": ReplayConfig,
         "learner": LearnerConfig,
         "imitation": ImitationConfig,
+        "partners": PartnersConfig,
     }
     if not isinstance(values, dict):
         raise ValueError(f"a configuration has names and values, this is {values!r:.40}")

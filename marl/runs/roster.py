@@ -26,10 +26,11 @@ from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
 from games.settings import Setting
 from games.text import Translation, joined
-from marl.acting.table import Table
+from marl.acting.table import Table, admit
 from marl.core import Policy
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
+from marl.runs.partners import PartnersConfig
 from marl.runs.state import unflatten
 
 WEIGHTS_FILE = "agent.safetensors"
@@ -148,6 +149,43 @@ def find_teacher(
         if reason is not None:
             raise ValueError(f"{name} cannot teach {setting.name}: {reason}")
     return member.policy
+
+
+def find_partners(
+    config: PartnersConfig,
+    settings: Sequence[Setting],
+    playing: Sequence[BatchedGame],
+    device: str = "cpu",
+) -> list[Policy]:
+    """Those who are trained with, once they have been seen to play every setting.
+
+    Args:
+        config: names them.
+        settings: what is learned.
+        playing: games of each setting, at their start; they are left as they are.
+        device: where they are, if they are networks.
+
+    Raises:
+        ValueError: if there is no such player, its weights may change yet, or it cannot play one of
+            the settings.
+    """
+    found = []
+    for name, _ in config.weighted():
+        member = load(name, device)
+        # A run that goes on would be another partner after every resume.
+        if member.folder is not None and not (member.folder / WEIGHTS_FILE).is_file():
+            raise ValueError(
+                f"partner {name} is a run, whose weights may change: troupe export writes a folder "
+                "with those that it has now"
+            )
+        for setting, game in zip(settings, playing, strict=True):
+            reason = member.restriction(setting) or refusal(member.policy, game)
+            if reason is not None:
+                raise ValueError(f"partner {name} cannot play {setting.name}: {reason}")
+            if isinstance(member.policy, R3D2Agent):
+                admit(member.policy, game)
+        found.append(member.policy)
+    return found
 
 
 def refusal(policy: Policy, game: BatchedGame) -> str | None:

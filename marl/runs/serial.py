@@ -49,7 +49,7 @@ from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
 from marl.runs.curve import CURVE_FILE, save_curve
 from marl.runs.monitor import Monitor
-from marl.runs.roster import find_teacher, refuse_export, starting_weights
+from marl.runs.roster import find_partners, find_teacher, refuse_export, starting_weights
 from marl.runs.state import flatten, unflatten
 from transport.claim import Claim
 from transport.signals import StopFlag
@@ -123,7 +123,12 @@ class SerialRun:
             share, config.actor.temperature, config.actor.temperature_spread
         )
         self.actors = self._actors(
-            self.player, playing, epsilons, seeds_of_settings[1::2], temperatures=temperatures
+            self.player,
+            playing,
+            epsilons,
+            seeds_of_settings[1::2],
+            temperatures=temperatures,
+            partners=find_partners(config.partners, self.settings, playing, device),
         )
         self.teachers = self._teachers(config.imitate, device) if config.imitate else []
         # Moves that the teacher is owed: it makes its share of them without being left to chance.
@@ -194,7 +199,23 @@ class SerialRun:
             "act/episodes": sum(actor.episodes for actor in (*self.actors, *self.teachers)),
             "act/taught_steps": sum(actor.env_steps for actor in self.teachers),
             "act/epsilon": float(np.mean([actor.epsilons.mean() for actor in self.actors])),
+            **self._outcomes(),
         }
+
+    def _outcomes(self) -> dict[str, float]:
+        """Mean headline outcome of the training games since the last call, by partner."""
+        metrics = {}
+        labels = np.array(self.config.partners.labels())
+        for setting, actor in zip(self.settings, self.actors, strict=True):
+            if actor.seating is None:
+                continue
+            outcomes = actor.outcomes()
+            for label in dict.fromkeys(labels.tolist()):
+                games, total = outcomes[labels == label].sum(0)
+                if games:
+                    name = f"partners/{setting.slug}/{label}/{actor.game.scoring[0]}"
+                    metrics[name] = float(total / games)
+        return metrics
 
     def evaluation_metrics(self) -> dict[str, float]:
         """What greedy play came to in every setting, under every name of its scoring."""
@@ -258,6 +279,7 @@ class SerialRun:
         seeds: Sequence[int],
         temperatures: NDArray[np.float32] | None = None,
         teaching: bool = False,
+        partners: Sequence[Policy] = (),
     ) -> list[Actor]:
         """An actor for each setting, all with the same policy."""
         return [
@@ -276,6 +298,8 @@ class SerialRun:
                     None if temperatures is None else spread_over(temperatures, game.num_games)
                 ),
                 teaching=teaching,
+                partners=partners,
+                seating=self.config.partners.seating(game.num_players) if partners else None,
             )
             for i, game in enumerate(playing)
         ]

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from marl.runs.config import TrainConfig
+if TYPE_CHECKING:
+    from marl.runs.config import TrainConfig
 
 LISTS = 32
 """Random lists of each part."""
@@ -74,5 +76,5 @@ def met(config: TrainConfig) -> frozenset[str]:
 
     Those that its own partners or teachers had met are not among them.
     """
-    names = [config.imitate, config.start]
+    names = [config.imitate, config.start, *(name for name, _ in config.partners.weighted())]
     return frozenset(Path(name).name for name in names if name)
