@@ -23,6 +23,7 @@ from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame, Step
 from games.settings import Setting
 from games.text import Phrasebook, Translation
+from marl.acting.guard import Guard
 from marl.core import Policy
 from marl.lanes import Lanes, available
 
@@ -269,13 +270,14 @@ def play_many(
         ValueError: if ``seating`` does not fit the games or the policies.
     """
     one = setting.batched(1)
-    for policy in policies:
+    players = [policy.policy if isinstance(policy, Guard) else policy for policy in policies]
+    for policy in players:
         if isinstance(policy, R3D2Agent):
             # What is known, and computed, beforehand does not change while several play.
             admit(policy, one)
             policy.current()
     # Others belong to a thread, or nobody knows; and a book that grows is written by one.
-    alike = all(isinstance(policy, R3D2Agent | Bot) for policy in policies)
+    alike = all(isinstance(policy, R3D2Agent | Bot) for policy in players)
     lanes = Lanes(available() if alike and one.phrasebook.closed else 1)
 
     def part(first: int) -> Played:

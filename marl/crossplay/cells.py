@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from agents.r3d2.agent import R3D2Agent
 from games.settings import Setting, parse_all
+from marl.acting.guard import Guard
 from marl.acting.table import Played, Table, admit, play_many
 from marl.core import Policy
 
@@ -295,6 +296,8 @@ def enter(name: str, device: str = "cpu") -> Entrant:
 
 def fingerprint(policy: Policy) -> str:
     """A short hash of a policy's weights; empty for one that has none."""
+    if isinstance(policy, Guard):
+        policy = policy.policy
     state = getattr(policy, "state_dict", None)
     if state is None:
         return ""

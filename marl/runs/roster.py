@@ -1,18 +1,19 @@
 """The roster: everybody who can be named where an agent is asked for.
 
 A name is the folder of a run, an exported folder, a shipped agent, which is an exported folder that
-comes with the package, or a rule-based player: ``bot:`` and its name. An exported folder holds two
-files: ``config.json``, the configuration of the run, and ``agent.safetensors``, the weights that
-are evaluated.
+comes with the package, or a rule-based player: ``bot:`` and its name. With ``+guard`` behind its
+name an agent does not risk its last life. An exported folder holds two files: ``config.json``, the
+configuration of the run, and ``agent.safetensors``, the weights that are evaluated.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
+import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
 from games.settings import Setting
 from games.text import Translation, joined
+from marl.acting.guard import Guard
 from marl.acting.table import Table, admit
 from marl.core import Policy
 from marl.runs.checkpoint import CheckpointStore
@@ -37,6 +39,9 @@ WEIGHTS_FILE = "agent.safetensors"
 SHIPPED = Path(agents.__file__).parent / "shipped"
 BOT = "bot:"
 """What the name of a rule-based player begins with."""
+GUARD = "+guard"
+"""What the name of an agent ends with that does not risk its last life; ``+guard2`` begins with two
+lives left, and so on."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +99,17 @@ def load(name: str, device: str = "cpu") -> Member:
 
     Args:
         name: a run's folder, an exported folder, a name out of ``shipped()``, or ``bot:`` and a
-            name out of ``agents.bots.NAMES``.
+            name that ``agents.bots.make`` knows; and ``+guard`` behind it.
         device: where it is to play, if it is a network.
 
     Raises:
         ValueError: if there is no such agent, it has no weights yet, or its files are damaged.
     """
+    guarded = re.fullmatch(rf"(.+){re.escape(GUARD)}([1-9]?)", name.rstrip("/"))
+    if guarded and not Path(name).is_dir():
+        member = load(guarded[1], device)
+        guard = Guard(member.policy, int(guarded[2] or 1))
+        return replace(member, name=name, policy=guard)
     if name.startswith(BOT):
         bot = name.removeprefix(BOT)
         if near := difflib.get_close_matches(bot, bots.NAMES, n=1) if bot not in bots.NAMES else []:
@@ -205,8 +215,7 @@ def starting_weights(config: TrainConfig) -> dict[str, Tensor]:
     """
     assert config.start
     member = load(config.start)
-    if not isinstance(member.policy, R3D2Agent):
-        raise ValueError(f"{config.start} plays by rules: there are no weights to start from")
+    agent = _network(member, "to start from")
     theirs, ours = asdict(member.config.agent), asdict(config.agent)
     other = [
         f"--agent.{name.replace('_', '-')} {v}" for name, v in theirs.items() if v != ours[name]
@@ -215,7 +224,7 @@ def starting_weights(config: TrainConfig) -> dict[str, Tensor]:
         raise ValueError(
             f"{config.start} is an agent of another shape: to start from it, give {' '.join(other)}"
         )
-    return member.policy.state_dict()
+    return agent.state_dict()
 
 
 def export(member: Member, folder: Path) -> None:
@@ -224,14 +233,13 @@ def export(member: Member, folder: Path) -> None:
     Raises:
         ValueError: if ``folder`` is there already, or the agent has no weights to write.
     """
-    if not isinstance(member.policy, R3D2Agent):
-        raise ValueError(f"{member.name} plays by rules and has no weights to export")
+    agent = _network(member, "to export")
     if folder.exists():
         raise ValueError(f"{folder} is there already: choose another folder, or remove it first")
     folder.mkdir(parents=True)
     text = json.dumps(to_dict(member.config), indent=2) + "\n"
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
-    weights = {k: v.cpu().contiguous() for k, v in member.policy.state_dict().items()}
+    weights = {k: v.cpu().contiguous() for k, v in agent.state_dict().items()}
     save_file(weights, folder / WEIGHTS_FILE, metadata={"updates": str(member.updates)})
     # It is made for its owner's eyes only: whoever may read the one file may read the other.
     shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
@@ -248,6 +256,15 @@ def refuse_export(folder: Path) -> None:
             f"{folder} is an exported agent and no run: it has neither replay nor optimiser to go "
             f"on with. Begin a run with its weights: troupe train --start {folder} --run-dir OTHER"
         )
+
+
+def _network(member: Member, purpose: str) -> R3D2Agent:
+    """The network of a member; ValueError if it has none, or is more than one."""
+    if isinstance(member.policy, R3D2Agent):
+        return member.policy
+    if isinstance(member.policy, Guard):
+        raise ValueError(f"a guard has no weights {purpose}: leave {GUARD} out of {member.name}")
+    raise ValueError(f"{member.name} plays by rules and has no weights {purpose}")
 
 
 def _weights(folder: Path) -> tuple[dict[str, Tensor], int]:
