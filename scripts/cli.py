@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "let an agent play, and report its scores",
     "compare": "draw curves and final scores of methods over seeds",
     "crossplay": "let agents play with each other, and show how they fit together",
+    "adhoc": "let agents play with partners that they have never met",
     "play": "sit down at a table with agents, in a terminal",
     "replay": "look at a game that was saved, or export it",
     "serve": "let an agent play for others, through a pool of processes",

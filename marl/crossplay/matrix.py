@@ -108,20 +108,22 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class _Sample:
+class Sample:
     """A mean and its bootstrap replicates, which add up and average like the mean itself."""
 
     mean: float
     replicates: NDArray[np.float64]
 
     def estimate(self) -> Estimate:
+        """The mean and its interval."""
         tails = [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2]
         low, high = np.percentile(self.replicates, tails)
         return Estimate(self.mean, float(low), float(high), float(self.replicates.std()))
 
     @staticmethod
-    def average(samples: Sequence[_Sample]) -> _Sample:
-        return _Sample(
+    def average(samples: Sequence[Sample]) -> Sample:
+        """The mean of several, each weighing the same."""
+        return Sample(
             float(np.mean([sample.mean for sample in samples])),
             np.mean([sample.replicates for sample in samples], axis=0),
         )
@@ -145,12 +147,12 @@ def matrix(crossplay: Crossplay, setting: Setting) -> Matrix:
     # How often each deal is drawn. Sums of whole numbers are exact in any order of addition.
     draws = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
     figures: dict[tuple[int, int], CellFigures] = {}
-    samples: dict[str, dict[tuple[int, int], _Sample]] = {rule: {} for rule in rules}
+    samples: dict[str, dict[tuple[int, int], Sample]] = {rule: {} for rule in rules}
     for cell in cells:
         played = crossplay.read(cell)
         for rule in rules:
             scores = played.outcome[rule].astype(np.float64)
-            sample = _Sample(float(scores.mean()), draws @ scores / n)
+            sample = Sample(float(scores.mean()), draws @ scores / n)
             samples[rule][cell.guest, cell.hosts] = sample
             if players == 2:
                 samples[rule][cell.hosts, cell.guest] = sample
@@ -197,7 +199,7 @@ def _summarise(
     setting: Setting,
     rules: tuple[str, ...],
     figures: Mapping[tuple[int, int], CellFigures],
-    samples: Mapping[str, Mapping[tuple[int, int], _Sample]],
+    samples: Mapping[str, Mapping[tuple[int, int], Sample]],
 ) -> Matrix:
     """The averages over cells."""
     names = crossplay.config.agents
@@ -208,7 +210,7 @@ def _summarise(
         if not keys:
             return None
         return {
-            rule: _Sample.average([samples[rule][key] for key in keys]).estimate() for rule in rules
+            rule: Sample.average([samples[rule][key] for key in keys]).estimate() for rule in rules
         }
 
     self_play = averages([(a, a) for a in able])
@@ -217,9 +219,9 @@ def _summarise(
     if pairs:
         gap = {}
         for rule in rules:
-            one = _Sample.average([samples[rule][a, a] for a in able])
-            other = _Sample.average([samples[rule][pair] for pair in pairs])
-            difference = _Sample(one.mean - other.mean, one.replicates - other.replicates)
+            one = Sample.average([samples[rule][a, a] for a in able])
+            other = Sample.average([samples[rule][pair] for pair in pairs])
+            difference = Sample(one.mean - other.mean, one.replicates - other.replicates)
             gap[rule] = difference.estimate()
     agents = []
     for i, name in enumerate(names):

@@ -1,0 +1,136 @@
+"""``troupe adhoc``: points with partners that an agent has never met."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from games.settings import complete, parse_all
+from scripts.arguments import parse
+
+if TYPE_CHECKING:
+    from marl.crossplay.adhoc import Adhoc
+    from marl.crossplay.matrix import Estimate
+
+COMMAND = "troupe adhoc"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Lets agents play Hanabi with held-out partners, beside Piers and IGGI.
+
+    One agent sits among partners of one kind, and with more than two players also one partner among
+    agents. A lost game counts 0. The same agents, games and seed give the same figures.
+    """
+
+    agents: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="AGENT [AGENT ...]")
+    ]
+    """Folders of runs, exported folders, shipped agents, or rule-based players (bot:NAME); +guard
+    behind a name guards the last life."""
+    players: Annotated[str, tyro.conf.arg(metavar="PLAYERS")] = "2-5"
+    """Numbers of players: "2", "2-5" or "2,4"."""
+    part: Literal["test", "validate", "train"] = "test"
+    """Of the split of partners (marl.runs.split)."""
+    games: int = 200
+    """Games with every partner."""
+    seed: int = 1
+    """Of the first game; the others count up from it."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """File for everything that was found."""
+    csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """File for a line of every agent, partner, setting and role."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where networks run."""
+
+
+def main(args: Sequence[str]) -> None:
+    """Plays and reports as the options say.
+
+    Raises:
+        ValueError: if there is no such agent, it cannot play, or an option is out of range.
+    """
+    options = parse(Options, COMMAND, args)
+    settings = parse_all(complete(("hanabi",), options.players, None))
+    # They import torch: not for --help.
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from marl.crossplay.adhoc import count, measure, report, save, table
+    from marl.lanes import prepare_process
+
+    prepare_process()
+    console = Console(stderr=True)
+    agents = tuple(name.rstrip("/") or name for name in options.agents)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("games"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        bar = progress.add_task("", total=count(agents, settings, options.part, options.games))
+
+        def on_end(what: str, games: int) -> None:
+            progress.update(bar, advance=games, description=escape(what))
+
+        found = measure(
+            agents,
+            settings,
+            part=options.part,
+            games=options.games,
+            seed=options.seed,
+            device=options.device,
+            on_end=on_end,
+        )
+    _show(found)
+    if options.json is not None:
+        save(options.json, json.dumps(report(found), indent=2) + "\n")
+    if options.csv is not None:
+        save(options.csv, table(found))
+
+
+def _show(found: Adhoc) -> None:
+    """Prints a table for every setting and role: a column for each agent."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from marl.crossplay.heatmap import labels
+
+    agents = list(dict.fromkeys(meeting.agent for meeting in found.meetings))
+    for setting, role in dict.fromkeys((m.setting, m.role) for m in found.meetings):
+        meetings = [m for m in found.meetings if (m.setting, m.role) == (setting, role)]
+        averages = [a for a in found.averages if (a.setting, a.role) == (setting, role)]
+        shown = Table(title=f"{setting}, as {role}", title_justify="left")
+        shown.add_column("partner")
+        for label in labels([agent.removeprefix("bot:") for agent in agents]):
+            shown.add_column(escape(label), justify="right")
+        for kind in dict.fromkeys(average.kind for average in averages):
+            of_kind = [m for m in meetings if m.kind == kind]
+            for partner in dict.fromkeys(m.partner for m in of_kind):
+                row = (m for m in of_kind if m.partner == partner)
+                cells = (_cell(m.scores, m.lost_share) + "*" * m.met for m in row)
+                shown.add_row(escape(partner.removeprefix("bot:")), *cells)
+            cells = (_cell(a.scores, a.lost_share) for a in averages if a.kind == kind)
+            shown.add_row(f"mean, {kind}", *cells, style="bold", end_section=True)
+        Console().print(shown)
+    print("score, a lost game counts 0; ± half of the 95 % interval; share of games lost")
+    print("* met in training, or itself: not in the mean")
+
+
+def _cell(scores: Mapping[str, Estimate] | None, lost_share: float | None) -> str:
+    """The headline, and how many games were lost."""
+    if not scores:
+        return "-"
+    mean = next(iter(scores.values()))
+    lost = "" if lost_share is None else f" {100 * lost_share:.0f}%"
+    return f"{mean.mean:.1f} ± {(mean.high - mean.low) / 2:.1f}{lost}"
