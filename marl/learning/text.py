@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from agents.r3d2.agent import R3D2Agent
@@ -42,6 +43,7 @@ class TextLearner:
         with self.agent.autocast():
             self._embedded = self.agent.embed().float()
         self._rows = self.agent.rows
+        self._growth = [self._rows.counts]
         self.leaf = self._embedded.detach().requires_grad_()
 
     def refresh(self) -> None:
@@ -65,18 +67,29 @@ class TextLearner:
             nothing = collected.new_zeros(new, collected.shape[1])
             self.leaf.grad = rows.place(nothing, collected, self._rows)
         self._rows = rows
+        self._growth.append(rows.counts)
 
     def state(self) -> dict[str, Any]:
-        """The optimiser's moments, and the gradients collected so far."""
+        """The optimiser's moments, the gradients collected so far, and how the rows came to be."""
         return {
             "text_optimiser": optimiser_state(self.optimiser),
             "text_gradient": self.leaf.grad,
+            "text_growth": np.array(self._growth, np.int64),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continues from a ``state()``, once the agent's weights are those of that moment."""
         load_optimiser_state(self.optimiser, state["text_optimiser"])
-        self.embed()
+        # Phrases are standardised over those that there were at the refresh, and what was met since
+        # was embedded as it came: to the last bit, that is done again in the same steps.
+        facts, choices = self.agent.facts, self.agent.choices
+        every_fact, every_choice = facts.ids, choices.ids
+        for step, (known_facts, known_choices, _) in enumerate(state["text_growth"].tolist()):
+            facts.ids, choices.ids = every_fact[:known_facts], every_choice[:known_choices]
+            if step:
+                self.grow()
+            else:
+                self.embed()
         gradient = state["text_gradient"]
         if gradient is not None:
             self.leaf.grad = torch.as_tensor(gradient).to(self.leaf, copy=True)

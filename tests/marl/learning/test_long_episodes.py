@@ -226,15 +226,19 @@ def test_what_was_said_many_sequences_ago_is_remembered() -> None:
     assert right / late > 0.9, "a third is luck"
 
 
-def test_a_phrasebook_that_grows_is_resumed_bit_for_bit(tmp_path: Path) -> None:
-    """Saved while phrases are still being met; the other process knows none of them."""
+@pytest.mark.parametrize("updates", [3, 5, 6, 7, 8, 11])
+def test_a_phrasebook_that_grows_is_resumed_bit_for_bit(tmp_path: Path, updates: int) -> None:
+    """Saved while phrases are still being met; the other process knows none of them.
+
+    At some of these moments phrases have been met since the language model last ran.
+    """
     one, two = Run(), Run()
-    while one.learner.updates < 5:
+    while one.learner.updates < updates:
         one.step()
     known = len(one.book)
     assert known < TURNS + 2 * 3, "all phrases were met before the run was saved"
     store = CheckpointStore(tmp_path)
-    store.save(5, *flatten(one.state()))
+    store.save(updates, *flatten(one.state()))
     two.load_state(unflatten(*store.load()))
     assert list(two.book) == list(one.book)
     assert two.learner.agent.facts.ids.tolist() == one.learner.agent.facts.ids.tolist()
