@@ -24,6 +24,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from games.core import BatchedGame
+from games.hyperparameters import Hyperparameters
 
 _MOST_NUMBERS = 1000  # that one range may name
 
@@ -69,22 +70,27 @@ class GameInfo:
         usual: the number that is meant where none is named.
         at_once: games that a training run plays at once at the most, where a game is a world of
             its own that takes memory and a process's time to make.
+        hyperparameters: what suits it when it is learned.
     """
 
     room: str
     players: tuple[int, ...]
     usual: int
     at_once: int = 4096
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
 
+
+# Short worlds with rewards at every step, and words that mean nothing until somebody tries them.
+_PARTICLES = Hyperparameters(gamma=0.95, epsilon=0.7, epsilon_spread=4.0, temperature=0.0)
 
 GAMES: dict[str, GameInfo] = {
     "blocks": GameInfo("games.gameboy", (1,), 1, 32),
     "gameboy": GameInfo("games.gameboy", (1,), 1, 32),
     "hanabi": GameInfo("games.hanabi", (2, 3, 4, 5), 2),
     "parcels": GameInfo("games.gameboy", (2,), 2, 32),
-    "simple-reference": GameInfo("games.mpe", (2,), 2),
-    "simple-speaker-listener": GameInfo("games.mpe", (2,), 2),
-    "simple-spread": GameInfo("games.mpe", (2, 3, 4, 5, 6), 3),
+    "simple-reference": GameInfo("games.mpe", (2,), 2, hyperparameters=_PARTICLES),
+    "simple-speaker-listener": GameInfo("games.mpe", (2,), 2, hyperparameters=_PARTICLES),
+    "simple-spread": GameInfo("games.mpe", (2, 3, 4, 5, 6), 3, hyperparameters=_PARTICLES),
     "tracking": GameInfo("games.tracking", (1,), 1),
     "pursuit": GameInfo("games.zoo", tuple(range(1, 17)), 8, 16),
     "knights-archers-zombies": GameInfo("games.zoo", tuple(range(1, 9)), 4, 16),
@@ -149,6 +155,11 @@ class Setting:
     def at_once(self) -> int:
         """Games that a training run plays at once at the most."""
         return find_game(self.game).at_once
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """What suits the game when it is learned."""
+        return find_game(self.game).hyperparameters
 
     @property
     def slug(self) -> str:

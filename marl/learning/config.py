@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from games.hyperparameters import check
 from marl.learning.mixing import MIXINGS
 
 
@@ -17,10 +18,11 @@ class LearnerConfig:
     mixing: Literal["iql", "vdn"] = "iql"
     """iql: every seat learns for itself; vdn: the values of all seats of a round add up to what the
     team is to earn."""
-    n_step: int = 3
-    """Own turns whose rewards a target sums before it bootstraps."""
-    gamma: float = 0.999
-    """Discount of one unit of the game's time, which is an own turn in most games."""
+    n_step: int | None = None
+    """Own turns whose rewards a target sums before it bootstraps. Without one, the game's own."""
+    gamma: float | None = None
+    """Discount of one unit of the game's time, which is an own turn in most games. Without one, the
+    game's own."""
     huber: float = 2.0
     """Points of TD error from which the loss grows linearly. A larger one prices rare losses of
     many points in full; a smaller one learns faster what is common."""
@@ -56,7 +58,6 @@ class LearnerConfig:
             )
         for name in (
             "batch",
-            "n_step",
             "target_interval",
             "refresh_interval",
             "publish_interval",
@@ -67,8 +68,7 @@ class LearnerConfig:
         for name in ("learning_rate", "text_learning_rate", "adam_eps", "clip", "huber"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"learner.{name} must be positive, got {getattr(self, name)}")
-        if not 0 < self.gamma <= 1:
-            raise ValueError(f"learner.gamma must be in (0, 1], got {self.gamma}")
+        check(vars(self), "learner.")
         if not 0 <= self.average < 1:
             raise ValueError(f"learner.average must be in [0, 1), got {self.average}")
         for name in ("burn_in", "aux_weight"):

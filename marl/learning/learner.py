@@ -12,6 +12,7 @@ from torch import Tensor
 
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.network import Tables
+from games.hyperparameters import Hyperparameters
 from marl.core import Replay, Weights
 from marl.episodes import Episodes
 from marl.lanes import Lanes
@@ -41,6 +42,8 @@ class Learner:
         eta: weight of the largest error in a sequence's priority.
         imitation: how the choices of a teacher are imitated; None where there is no teacher.
         terms: losses beside these, which are added; see ``marl.learning.objective.Term``.
+        hyperparameters: discount and n of each setting, by ``Episodes.setting``; without, what
+            ``config`` says is for all.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Learner:
         eta: float = 0.9,
         imitation: ImitationConfig | None = None,
         terms: Sequence[Term] = (),
+        hyperparameters: Sequence[Hyperparameters] = (),
     ) -> None:
         self.agent, self.replay, self.weights = agent, replay, weights
         self.config, self.imitation = config, imitation
@@ -74,7 +78,9 @@ class Learner:
         self.network = list(agent.network.parameters())
         # What a lane differentiates: the paragraph encoder reads observations there as well.
         self.learned = [*self.network, *(self.text.parameters if paragraphs else [])]
-        self.objective = Objective(agent, self.target, self.learned, config, eta, imitation, terms)
+        self.objective = Objective(
+            agent, self.target, self.learned, config, eta, imitation, terms, hyperparameters
+        )
         self.lanes = Lanes(config.lanes)
         self.watch = Watch(config)
         self.optimiser = make_optimiser(self.network, config.learning_rate, config.adam_eps)

@@ -42,6 +42,7 @@ class Mixing(Protocol):
         rewards: float32 [R], what the team earned.
         elapsed: int16 [R], time that went by.
         fresh: bool [U], whether the unit begins an episode.
+        setting: int16 [U], in which of a run's settings it was played.
     """
 
     lengths: NDArray[np.int32]
@@ -50,6 +51,7 @@ class Mixing(Protocol):
     rewards: NDArray[np.float32]
     elapsed: NDArray[np.int16]
     fresh: NDArray[np.bool_]
+    setting: NDArray[np.int16]
 
     def __init__(self, episodes: Episodes) -> None: ...
 
@@ -70,6 +72,7 @@ class IQL:
         self.lengths, self.terminal = episodes.lengths, episodes.terminal
         self.rewards, self.elapsed, self.fresh = episodes.rewards, episodes.elapsed, episodes.fresh
         self.steps = episodes.lengths.astype(np.int64)
+        self.setting = episodes.setting
 
     @staticmethod
     def edges(episodes: Episodes) -> NDArray[np.int64]:
@@ -104,6 +107,7 @@ class VDN:
                 "fixed order: use learner.mixing=iql"
             )
         self.terminal, self.fresh = episodes.terminal[firsts], episodes.fresh[firsts]
+        self.setting = episodes.setting[firsts]
         self.lengths = np.where(self.terminal, most, least).astype(np.int32)
         self.steps = np.add.reduceat(steps, firsts, dtype=np.int64)
         sequence = np.repeat(np.arange(len(steps)), steps)

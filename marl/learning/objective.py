@@ -12,6 +12,7 @@ from torch import Tensor
 
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.network import Tables
+from games.hyperparameters import Hyperparameters
 from marl.episodes import Episodes
 from marl.learning.batch import Batch
 from marl.learning.config import LearnerConfig
@@ -51,6 +52,7 @@ class Objective:
         eta: weight of the largest error in a sequence's priority.
         imitation: how the choices of a teacher are imitated; None where there is no teacher.
         terms: further losses, which are added.
+        hyperparameters: of each setting, by ``Episodes.setting``; or one for all.
     """
 
     def __init__(
@@ -62,11 +64,15 @@ class Objective:
         eta: float,
         imitation: ImitationConfig | None,
         terms: Sequence[Term] = (),
+        hyperparameters: Sequence[Hyperparameters] = (),
     ) -> None:
         self.agent, self.target, self.learned = agent, target, learned
         self.config, self.eta, self.imitation = config, eta, imitation
         self.terms = terms
         self.mixing = MIXINGS[config.mixing]
+        chosen = hyperparameters or (Hyperparameters().updated(config),)
+        self.n_step = np.array([one.n_step for one in chosen])
+        self.gamma = np.array([one.gamma for one in chosen])
 
     def part(
         self,
@@ -89,14 +95,15 @@ class Objective:
         """
         config = self.config
         mixed = self.mixing(episodes)
+        setting = mixed.setting if len(self.n_step) > 1 else 0
         returns = n_step(
             mixed.lengths,
             mixed.terminal,
             mixed.rewards,
             mixed.elapsed,
             mixed.fresh,
-            n=config.n_step,
-            gamma=config.gamma,
+            n=self.n_step[setting],
+            gamma=self.gamma[setting],
             burn_in=config.burn_in,
         )
         batch = Batch(episodes, self.agent)

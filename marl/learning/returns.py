@@ -36,11 +36,11 @@ def _n_step(lengths, terminal, rewards, elapsed, fresh, n, gamma, burn_in, out):
         # Where the episode begins, zeros are what memory is: there is nothing to warm up.
         warm = first if fresh[b] else first + burn_in
         for t in range(first, end):
-            horizon = min(n, end - t if terminal[b] else end - 1 - t)
+            horizon = min(n[b], end - t if terminal[b] else end - 1 - t)
             total, scale = 0.0, 1.0
             for k in range(horizon):
                 total += scale * rewards[t + k]
-                scale *= gamma ** np.int64(elapsed[t + k])
+                scale *= gamma[b] ** np.int64(elapsed[t + k])
             ends = t + horizon >= end
             out.rewards[t] = total
             out.successor[t] = t if ends else t + horizon
@@ -56,8 +56,8 @@ def n_step(
     elapsed: NDArray[np.int16],
     fresh: NDArray[np.bool_],
     *,
-    n: int,
-    gamma: float,
+    n: int | NDArray[np.integer],
+    gamma: float | NDArray[np.float64],
     burn_in: int = 0,
 ) -> Returns:
     """n-step returns of packed sequences; the arguments are fields of ``Episodes``.
@@ -70,8 +70,8 @@ def n_step(
         rewards: float32 [S].
         elapsed: int16 [S], time from each own turn to the next; rewards count from its end.
         fresh: bool [E], sequences that begin an episode.
-        n: own turns to sum over, at least 1.
-        gamma: discount of one unit of time, in (0, 1].
+        n: own turns to sum over, at least 1; for all, or [E].
+        gamma: discount of one unit of time, in (0, 1]; for all, or [E].
         burn_in: first steps of a mid-episode sequence that only warm the memory up.
     """
     steps = len(rewards)
@@ -81,7 +81,9 @@ def n_step(
         np.empty(steps, np.float32),
         np.empty(steps, np.bool_),
     )
-    _n_step(lengths, terminal, rewards, elapsed, fresh, n, gamma, burn_in, out)
+    of_each = np.broadcast_to(np.asarray(n, np.int64), lengths.shape)
+    discount = np.broadcast_to(np.asarray(gamma, np.float64), lengths.shape)
+    _n_step(lengths, terminal, rewards, elapsed, fresh, of_each, discount, burn_in, out)
     return out
 
 

@@ -11,20 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from games.other_play import OtherPlay
 from games.text import shared
-from marl.acting.actor import (
-    Actor,
-    exploration_spectrum,
-    spread_over,
-    temperature_spectrum,
-)
+from marl.acting.actor import Actor
 from marl.episodes import Episodes
 from marl.remote.policy import RemotePolicy, wait_for
 from marl.remote.replay import RemoteReplay
+from marl.runs.actors import explore, games_each, make_actors, make_games
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config
 from marl.runs.roster import find_partners
-from marl.runs.serial import TRAINING_SEED
 from transport.client import Client, ClientConfig
 
 THREADS = 2
@@ -104,42 +98,29 @@ class _Share:
 
     def _actors(self, policy: RemotePolicy) -> list[Actor]:
         config, settings = self.config, self.config.settings()
-        num_games = max(config.actor.num_games // (len(settings) * self.shares), 1)
-        spectrum = exploration_spectrum(
-            num_games * self.shares, config.actor.epsilon, config.actor.epsilon_spread
-        )
-        temperatures = temperature_spectrum(
-            num_games * self.shares, config.actor.temperature, config.actor.temperature_spread
-        )
         # An actor that takes the place of one that died is to play other games.
         entropy = np.random.SeedSequence([config.seed, self.share, secrets.randbits(32)])
-        seeds = [int(seed >> np.uint64(2)) for seed in entropy.generate_state(8, np.uint64)]
-        playing = [
-            setting.batched(min(num_games, setting.at_once), TRAINING_SEED + seeds[0] + i * 2**40)
-            for i, setting in enumerate(settings)
-        ]
+        first, exploring = (int(s >> np.uint64(2)) for s in entropy.generate_state(2, np.uint64))
+        numbers = range(len(settings))
+        playing = make_games(config, [first + i * 2**40 for i in numbers], self.shares)
         book = shared([game.phrasebook for game in playing], self.run_dir / PHRASES_FILE)
         policy.require(book)
-        partners = find_partners(config.partners, settings, playing)
         hand = max(game.labels.shape[1] for game in playing)
-        return [
-            Actor(
-                OtherPlay(game, seeds[1]) if config.actor.other_play else game,
-                policy,
-                self._insert,
-                spread_over(spectrum[self.share :: self.shares], game.num_games),
-                seeds[2] + setting,
-                setting=setting,
-                max_length=config.replay.max_length,
-                overlap=config.learner.burn_in,
-                label_size=hand if config.agent.own_hand else 0,
-                temperatures=spread_over(temperatures[self.share :: self.shares], game.num_games),
-                partners=partners,
-                seating=config.partners.seating(game.num_players) if partners else None,
-                book=book,
-            )
-            for setting, game in enumerate(playing)
-        ]
+        each = games_each(config, self.shares)
+        return make_actors(
+            config,
+            playing,
+            policy,
+            self._insert,
+            [
+                explore(chosen, each, game.num_games, self.share, self.shares)
+                for chosen, game in zip(config.hyperparameters(), playing, strict=True)
+            ],
+            [exploring + i for i in numbers],
+            label_size=hand if config.agent.own_hand else 0,
+            book=book,
+            partners=find_partners(config.partners, settings, playing),
+        )
 
     def _insert(self, episodes: Episodes) -> None:
         moves = sum(actor.env_steps for actor in self.actors)

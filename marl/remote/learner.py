@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from games.text import Phrasebook, shared
-from marl.acting.actor import exploration_spectrum
 from marl.episodes import Episodes
 from marl.lanes import prepare_process
 from marl.learning.divergence import DivergedError
 from marl.remote.policy import PublishedWeights
 from marl.remote.replay import Ledger, replay_functions
+from marl.runs.actors import explore, games_each
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config, to_dict
 from marl.runs.monitor import METRICS_FILE, Monitor
@@ -98,12 +100,12 @@ class LearnerRun(SerialRun):
 
     def learning_metrics(self) -> dict[str, float]:
         """As in one process, and what the ledger says."""
-        counts, actor = self.ledger.counts, self.config.actor
-        spectrum = exploration_spectrum(actor.num_games, actor.epsilon, actor.epsilon_spread)
+        counts, each = self.ledger.counts, games_each(self.config)
+        epsilons = [explore(one, each, each).epsilons for one in self.config.hyperparameters()]
         return super().learning_metrics() | {
             "act/env_steps": counts["moves"],
             "act/episodes": counts["games"],
-            "act/epsilon": float(spectrum.mean()),
+            "act/epsilon": float(np.mean(epsilons)),
             "ledger/insertions": counts["insertions"],
             "ledger/repeated": counts["repeated"],
             "ledger/rolled_back": counts["rolled_back"],

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agents.r3d2.config import R3D2Config
+from games.hyperparameters import Hyperparameters, check
 from games.settings import Setting, parse_all
 from marl.learning.config import LearnerConfig
 from marl.learning.imitation import ImitationConfig
 from marl.replay.prioritised import ReplayConfig
 from marl.runs.checks import refuse_endless
+from marl.runs.hyperparameters import choose, common, differing
 from marl.runs.partners import PartnersConfig
 
 CONFIG_FILE = "config.json"
@@ -27,26 +30,25 @@ class ActorConfig:
 
     num_games: int = 512
     """Games played at once, shared among the settings."""
-    epsilon: float = 0.1
-    """Base of the exploration spectrum: the rate of the game that explores most."""
-    epsilon_spread: float = 7.0
-    """Exponent range of the spectrum: the least explores at epsilon ** (1 + spread)."""
-    temperature: float = 0.1
+    epsilon: float | None = None
+    """Base of the exploration spectrum: the rate of the game that explores most. Without one, the
+    game's own."""
+    epsilon_spread: float | None = None
+    """Exponent range of the spectrum: the least explores at epsilon ** (1 + spread). Without one,
+    the game's own."""
+    temperature: float | None = None
     """Temperature of the game that explores most, in points: moves are drawn from the softmax of
-    their values over it; 0 for epsilon-greedy play only."""
-    temperature_spread: float = 2.0
-    """Powers of ten between the temperatures of the game that explores most and the least."""
+    their values over it; 0 for epsilon-greedy play only. Without one, the game's own."""
+    temperature_spread: float | None = None
+    """Powers of ten between the temperatures of the game that explores most and the least. Without
+    one, the game's own."""
     other_play: bool = False
     """Other-Play: every seat sees the colours under names of its own."""
 
     def __post_init__(self) -> None:
         if self.num_games < 1:
             raise ValueError(f"actor.num_games must be at least 1, got {self.num_games}")
-        if not 0 < self.epsilon <= 1:
-            raise ValueError(f"actor.epsilon must be in (0, 1], got {self.epsilon}")
-        for name in ("epsilon_spread", "temperature", "temperature_spread"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"actor.{name} cannot be negative, got {getattr(self, name)}")
+        check(vars(self), "actor.")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class TrainConfig:
     start: str | None = None
     """Whose weights learning begins with: a run, an exported folder or a shipped agent of the same
     shape. Without a name they are random."""
+    per_setting: tuple[str, ...] = ()
+    """What some games or settings are learned with, of --learner.gamma and --learner.n-step and of
+    --actor's epsilon and temperature: simple-reference.gamma=0.95 hanabi:5.epsilon=0.2. The last
+    one counts."""
     samples_per_insert: float = 2.5
     """Sequences learned from for each one inserted; lower is fresher, higher is thriftier."""
     warm_up: int = 2000
@@ -96,6 +102,7 @@ class TrainConfig:
         # One name for each setting, however they were written.
         object.__setattr__(self, "games", tuple(setting.name for setting in self.settings()))
         refuse_endless(self)
+        self._settle(self.hyperparameters())
         if self.seed < 0:
             raise ValueError(f"seed cannot be negative, got {self.seed}")
         for name in ("warm_up", "evaluate_interval", "evaluate_games", "keep_checkpoints"):
@@ -130,6 +137,20 @@ class TrainConfig:
         """
         return parse_all(self.games)
 
+    def hyperparameters(self) -> tuple[Hyperparameters, ...]:
+        """What every setting is learned with, in the order of ``settings()``.
+
+        Raises:
+            ValueError: if ``per_setting`` cannot be read, or contradicts the rest.
+        """
+        return choose(self.settings(), self.learner, self.actor, self.per_setting)
+
+    def _settle(self, chosen: Sequence[Hyperparameters]) -> None:
+        """Writes down what was left to the games: a run keeps it, whatever they say later."""
+        object.__setattr__(self, "learner", common(self.learner, chosen))
+        object.__setattr__(self, "actor", common(self.actor, chosen))
+        object.__setattr__(self, "per_setting", differing(self.settings(), chosen))
+
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
     """The configuration as plain values, for JSON."""
@@ -154,8 +175,9 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
         raise ValueError(f"a configuration has names and values, this is {values!r:.40}")
     try:
         fields = {name: parts[name](**v) if name in parts else v for name, v in values.items()}
-        if isinstance(fields.get("games"), list):  # JSON has no tuples
-            fields["games"] = tuple(fields["games"])
+        for name in ("games", "per_setting"):
+            if isinstance(fields.get(name), list):  # JSON has no tuples
+                fields[name] = tuple(fields[name])
         return TrainConfig(**fields)
     except TypeError as error:
         raise ValueError(

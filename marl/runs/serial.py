@@ -23,28 +23,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
-from games.other_play import OtherPlay
-from games.settings import Setting
 from games.text import Phrasebook, joined
-from marl.acting.actor import (
-    Actor,
-    exploration_spectrum,
-    spread_over,
-    temperature_spectrum,
-)
+from marl.acting.actor import Actor
 from marl.acting.evaluate import Evaluation, evaluate
 from marl.acting.table import admit
-from marl.core import Policy
 from marl.episodes import Episodes
 from marl.lanes import prepare_process
 from marl.learning.learner import Learner
 from marl.learning.weights import LocalWeights
 from marl.replay.limiter import Limiter
 from marl.replay.prioritised import PrioritisedReplay
+from marl.runs.actors import Exploration, explore, games_each, make_actors, make_games
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
 from marl.runs.curve import CURVE_FILE, save_curve
@@ -57,9 +49,6 @@ from transport.signals import StopFlag
 EVALUATION_SEED = 2**40
 """Of the games that are played to watch a run. Training's seeds lie beyond all that anybody would
 give an evaluation, so no evaluation plays a game that was trained on."""
-
-TRAINING_SEED = 2**63
-"""Added to the seeds of training games."""
 
 LOG_SECONDS = 5.0
 
@@ -75,15 +64,9 @@ class SerialRun:
     def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
         self.config = config
         self.settings = config.settings()
-        share = max(config.actor.num_games // len(self.settings), 1)
-        seeds = np.random.SeedSequence(config.seed).generate_state(3 + 2 * len(self.settings))
+        seeds = np.random.SeedSequence(config.seed).generate_state(2 + 2 * len(self.settings))
         agent_seed, replay_seed, *seeds_of_settings = (int(seed) for seed in seeds)
-        playing = [
-            self._game(
-                setting, min(share, setting.at_once), TRAINING_SEED + seeds_of_settings[2 * i]
-            )
-            for i, setting in enumerate(self.settings)
-        ]
+        playing = make_games(config, seeds_of_settings[::2])
         if config.learner.mixing == "vdn":
             _refuse_cuts(playing, config.replay.max_length)
         book = self._book([game.phrasebook for game in playing])
@@ -113,21 +96,24 @@ class SerialRun:
             config.learner,
             config.replay.eta,
             config.imitation if config.imitate else None,
+            hyperparameters=config.hyperparameters(),
         )
         self.player.load(*self.weights.latest())
         self._played: list[Episodes] = []
         self._metrics: list[dict[str, float]] = []
         self._labels = labels
-        epsilons = exploration_spectrum(share, config.actor.epsilon, config.actor.epsilon_spread)
-        temperatures = temperature_spectrum(
-            share, config.actor.temperature, config.actor.temperature_spread
-        )
-        self.actors = self._actors(
-            self.player,
+        self.actors = make_actors(
+            config,
             playing,
-            epsilons,
+            self.player,
+            self._played.append,
+            [
+                explore(chosen, games_each(config), game.num_games)
+                for chosen, game in zip(config.hyperparameters(), playing, strict=True)
+            ],
             seeds_of_settings[1::2],
-            temperatures=temperatures,
+            label_size=labels,
+            book=book,
             partners=find_partners(config.partners, self.settings, playing, device),
         )
         self.teachers = self._teachers(config.imitate, device) if config.imitate else []
@@ -271,56 +257,26 @@ class SerialRun:
         """The phrasebook of the agent that plays some games."""
         return joined(books)
 
-    def _actors(
-        self,
-        policy: Policy,
-        playing: Sequence[BatchedGame],
-        epsilons: NDArray[np.float64],
-        seeds: Sequence[int],
-        temperatures: NDArray[np.float32] | None = None,
-        teaching: bool = False,
-        partners: Sequence[Policy] = (),
-    ) -> list[Actor]:
-        """An actor for each setting, all with the same policy."""
-        return [
-            Actor(
-                game,
-                policy,
-                self._played.append,
-                spread_over(epsilons, game.num_games),
-                seeds[i],
-                setting=i,
-                max_length=self.config.replay.max_length,
-                overlap=self.config.learner.burn_in,
-                label_size=self._labels,
-                book=self.agent.phrasebook,
-                temperatures=(
-                    None if temperatures is None else spread_over(temperatures, game.num_games)
-                ),
-                teaching=teaching,
-                partners=partners,
-                seating=self.config.partners.seating(game.num_players) if partners else None,
-            )
-            for i, game in enumerate(playing)
-        ]
-
     def _teachers(self, name: str, device: str) -> list[Actor]:
         """Actors that play as the teacher does, as many games as there are for self-play."""
         config = self.config
-        share = max(config.actor.num_games // len(self.settings), 1)
         sequence = np.random.SeedSequence([config.seed, 1])
         seeds = [int(seed) for seed in sequence.generate_state(2 * len(self.settings))]
-        playing = [
-            self._game(setting, min(share, setting.at_once), TRAINING_SEED + seeds[2 * i])
-            for i, setting in enumerate(self.settings)
-        ]
-        teacher = find_teacher(name, self.settings, playing, device)
-        epsilons = np.full(share, config.imitation.epsilon)
-        return self._actors(teacher, playing, epsilons, seeds[1::2], teaching=True)
-
-    def _game(self, setting: Setting, num_games: int, seed: int) -> BatchedGame:
-        game = setting.batched(num_games, seed)
-        return OtherPlay(game, seed) if self.config.actor.other_play else game
+        playing = make_games(config, seeds[::2])
+        return make_actors(
+            config,
+            playing,
+            find_teacher(name, self.settings, playing, device),
+            self._played.append,
+            [
+                Exploration(np.full(game.num_games, config.imitation.epsilon), None)
+                for game in playing
+            ],
+            seeds[1::2],
+            label_size=self._labels,
+            book=self.agent.phrasebook,
+            teaching=True,
+        )
 
 
 def _refuse_cuts(playing: Sequence[BatchedGame], max_length: int) -> None:

@@ -17,6 +17,7 @@ import marl.learning.batch
 from agents.core import Observations
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
+from games.hyperparameters import Hyperparameters
 from games.text import PAD, Phrasebook
 from marl.episodes import Episodes, concatenate
 from marl.learning.batch import Batch
@@ -208,6 +209,35 @@ def test_the_loss_is_that_of_double_q(
         mix = 0.9 * max(size) + 0.1 * sum(size) / len(size) if size else 0.0
         assert found == pytest.approx(mix, rel=1e-3, abs=1e-5)
     assert max(flat) > 1, "the linear part of the loss was never met"
+
+
+@pytest.mark.parametrize("mixing", ["iql", "vdn"])
+def test_every_setting_has_its_own_discount_and_n(mixing: str) -> None:
+    """Errors of a setting's sequences are those of a learner that knows no other setting."""
+    config = replace(CONFIG, mixing=mixing)  # type: ignore[type-var]
+    player = Exact(AGENT, make_book(), seed=1)
+    batch = teams(np.random.default_rng(4), player.memory_size)
+    units = np.flatnonzero(batch.seat == 0)
+    batch.setting[:] = (np.cumsum(batch.seat == 0) - 1) % 2
+    chosen = (Hyperparameters(gamma=0.95, n_step=1), Hyperparameters(gamma=0.5, n_step=3))
+    count = len(units) if mixing == "vdn" else len(batch)
+    kind = Teams if mixing == "vdn" else Script
+
+    def priorities(own: LearnerConfig, *given: Hyperparameters) -> NDArray[np.float32]:
+        agent = Exact(AGENT, make_book(), seed=1)
+        agent.admit(range(FACTS), range(FACTS, FACTS + CHOICES), LABELS)
+        script = kind([batch])
+        own = replace(own, batch=count)
+        Learner(agent, script, LocalWeights(), own, hyperparameters=given).update()
+        return script.priorities[0]
+
+    together = priorities(config, *chosen)
+    of_units = batch.setting[units] if mixing == "vdn" else batch.setting
+    for setting, one in enumerate(chosen):
+        alone = priorities(replace(config, gamma=one.gamma, n_step=one.n_step))
+        mine = of_units == setting
+        np.testing.assert_allclose(together[mine], alone[mine], rtol=1e-5)
+        assert not np.allclose(together[~mine], alone[~mine], rtol=1e-3)
 
 
 def test_surplus_steps_have_no_part(monkeypatch: pytest.MonkeyPatch) -> None:

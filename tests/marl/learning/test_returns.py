@@ -111,3 +111,25 @@ def test_priorities_mix_the_largest_error_with_the_mean(eta: float) -> None:
         assert found[e] == pytest.approx(expected, abs=1e-6)
         first += length
     assert found[0] == 0
+
+
+def test_every_sequence_has_its_own_discount_and_n() -> None:
+    rng = np.random.default_rng(5)
+    lengths = np.array([6, 3, 9, 4], np.int32)
+    terminal, fresh = np.array([True, False, False, True]), np.ones(4, np.bool_)
+    rewards = rng.normal(size=22).astype(np.float32)
+    elapsed = rng.integers(0, 4, 22).astype(np.int16)
+    n, gamma = np.array([1, 4, 2, 3]), np.array([0.5, 0.999, 0.9, 1.0])
+    together = n_step(lengths, terminal, rewards, elapsed, fresh, n=n, gamma=gamma)
+    first = 0
+    for e, length in enumerate(lengths):
+        steps, one = slice(first, first + length), slice(e, e + 1)
+        alone = n_step(
+            lengths[one], terminal[one], rewards[steps], elapsed[steps], fresh[one],
+            n=int(n[e]), gamma=float(gamma[e]),
+        )  # fmt: skip
+        np.testing.assert_array_equal(together.rewards[steps], alone.rewards)
+        np.testing.assert_array_equal(together.discount[steps], alone.discount)
+        np.testing.assert_array_equal(together.successor[steps] - first, alone.successor)
+        np.testing.assert_array_equal(together.learned[steps], alone.learned)
+        first += length

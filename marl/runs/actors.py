@@ -1,0 +1,110 @@
+"""The actors of a run: the games of every setting, and how each of them explores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.core import BatchedGame
+from games.hyperparameters import Hyperparameters
+from games.other_play import OtherPlay
+from games.text import Phrasebook
+from marl.acting.actor import Actor, exploration_spectrum, spread_over, temperature_spectrum
+from marl.core import Policy
+from marl.episodes import Episodes
+from marl.runs.config import TrainConfig
+
+TRAINING_SEED = 2**63
+"""Added to the seeds of training games."""
+
+
+def games_each(config: TrainConfig, shares: int = 1) -> int:
+    """Games that a setting gets, of which some worlds play fewer at once; in one of some shares."""
+    return max(config.actor.num_games // (len(config.games) * shares), 1)
+
+
+def make_games(config: TrainConfig, seeds: Sequence[int], shares: int = 1) -> list[BatchedGame]:
+    """The games that a run trains with, a batch for each setting.
+
+    Args:
+        config: of the run.
+        seeds: one for each setting.
+        shares: processes or threads among which a setting's games are divided.
+    """
+    most, found = games_each(config, shares), []
+    for setting, seed in zip(config.settings(), seeds, strict=True):
+        seed += TRAINING_SEED
+        game = setting.batched(min(most, setting.at_once), seed)
+        found.append(OtherPlay(game, seed) if config.actor.other_play else game)
+    return found
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """How a batch of games explores.
+
+    Attributes:
+        epsilons: float64 [N], rate of random moves.
+        temperatures: float32 [N], of the softmax over values; None for the best move always.
+    """
+
+    epsilons: NDArray[np.float64]
+    temperatures: NDArray[np.float32] | None
+
+
+def explore(
+    chosen: Hyperparameters, games: int, num_games: int, share: int = 0, shares: int = 1
+) -> Exploration:
+    """How the games of a setting explore, from the most curious to the greediest.
+
+    Args:
+        chosen: of the setting.
+        games: that a setting gets in a share (``games_each``).
+        num_games: that are played at once, N.
+        share: which of the shares of a setting's games these are.
+        shares: how many there are.
+    """
+    spectra: tuple[NDArray[Any], NDArray[Any]] = (
+        exploration_spectrum(games * shares, chosen.epsilon, chosen.epsilon_spread),
+        temperature_spectrum(games * shares, chosen.temperature, chosen.temperature_spread),
+    )
+    return Exploration(*(spread_over(one[share::shares], num_games) for one in spectra))
+
+
+def make_actors(
+    config: TrainConfig,
+    playing: Sequence[BatchedGame],
+    policy: Policy,
+    insert: Callable[[Episodes], None],
+    explorations: Sequence[Exploration],
+    seeds: Sequence[int],
+    *,
+    label_size: int,
+    book: Phrasebook,
+    teaching: bool = False,
+    partners: Sequence[Policy] = (),
+) -> list[Actor]:
+    """An actor for each setting, all with the same policy; see ``Actor``."""
+    return [
+        Actor(
+            game,
+            policy,
+            insert,
+            explorations[i].epsilons,
+            seeds[i],
+            setting=i,
+            max_length=config.replay.max_length,
+            overlap=config.learner.burn_in,
+            label_size=label_size,
+            book=book,
+            temperatures=explorations[i].temperatures,
+            teaching=teaching,
+            partners=partners,
+            seating=config.partners.seating(game.num_players) if partners else None,
+        )
+        for i, game in enumerate(playing)
+    ]
