@@ -56,15 +56,19 @@ class HanabiSitting(Sitting):
             return
         lines = Lines("it believes you hold", box=None, padding=(0, 2, 0, 0))
         held = self.batch.labels[row] >= 0
-        for slot in np.flatnonzero(held).tolist():
-            chances = beliefs.chances[0, slot]
+        for card in (np.flatnonzero(held) + 1).tolist():
+            about = f" card {card} "
+            asked = [k for k, said in enumerate(beliefs.sentences) if about in said[0]]
+            if not asked:  # It knows smaller hands, or other games only.
+                continue
+            chances = beliefs.chances[asked[0]][0]
             likely = np.argsort(-chances, kind="stable")[:4].tolist()
-            said = [beliefs.sentences[slot][k].split(f"card {slot + 1} ")[1] for k in likely]
+            said = [beliefs.sentences[asked[0]][k].split(about)[1] for k in likely]
             cells = [
                 Text.assemble(coloured(what.removeprefix("is ")), f" {chances[k]:.0%}")
                 for k, what in zip(likely, said, strict=True)
             ]
-            lines.add_row(f"card {slot + 1}", *cells)
+            lines.add_row(f"card {card}", *cells)
         self.console.print(lines)
 
     def end(self, step: Step) -> None:

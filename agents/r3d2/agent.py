@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.core import Observations
+from agents.r3d2.answers import AnswerSheets
 from agents.r3d2.config import R3D2Config
 from agents.r3d2.cores import Layout
 from agents.r3d2.network import R3D2Network, Tables
@@ -44,7 +45,7 @@ class R3D2Agent(nn.Module):
             self.network = R3D2Network(config, self.reader.width)
         self.memory_size = self.network.memory_size
         self.facts, self.choices = (ActiveSet(open=not phrasebook.closed) for _ in range(2))
-        self.labels: Ids = np.zeros((0, 0), np.int16)
+        self.answers = AnswerSheets()
         self._tables: Tables | None = None
         self._tables_rows = self.rows
         self.eval()
@@ -65,26 +66,11 @@ class R3D2Agent(nn.Module):
         Args:
             facts: ids that may be observed.
             choices: ids that may be legal.
-            labels: int16 [K, N], the phrases among which the auxiliary head answers.
-
-        Raises:
-            ValueError: if they are no part of those that it has been told of before, or the other
-                way round.
+            labels: int16 [K, N], the answer sheet of a game, for the auxiliary head.
         """
         self.facts.add(facts)
         self.choices.add(choices)
-        if labels is None or not self.config.own_hand:
-            return
-        # Settings differ in the size of a hand; the answers of a smaller one are among a larger's.
-        known, slots = self.labels, min(len(labels), len(self.labels))
-        if slots and not np.array_equal(labels[:slots], known[:slots]):
-            one, other = (self.phrasebook[int(sheet[0, 0])] for sheet in (labels, known))
-            raise ValueError(
-                f"the answer sheets of two games differ ({one!r} and {other!r}): learn them "
-                "with --agent.no-own-hand"
-            )
-        if labels.size > self.labels.size:
-            self.labels = labels
+        if labels is not None and self.config.own_hand and self.answers.add(labels):
             self.forget()
 
     def meet(self, facts: Ids, choices: Ids) -> bool:
@@ -120,7 +106,7 @@ class R3D2Agent(nn.Module):
         return Rows(
             len(self.facts) if read else 0,
             len(self.choices),
-            self.labels.size,
+            self.answers.size,
             self.facts.size if read else 0,
             self.choices.size,
         )
@@ -143,8 +129,7 @@ class R3D2Agent(nn.Module):
 
     def tables(self, embeddings: Tensor) -> Tables:
         """Maps the embeddings of the active set to tables, with gradients."""
-        facts, choices, labels = embeddings.split(self.rows.sizes)
-        return self.network.tables(facts, choices, labels.unflatten(0, self.labels.shape or (0, 0)))
+        return self.network.tables(*embeddings.split(self.rows.sizes))
 
     def current(self) -> Tables:
         """The tables of the present weights, without gradients.
@@ -171,7 +156,7 @@ class R3D2Agent(nn.Module):
 
     def _read(self, before: Rows | None) -> Tensor:
         """Embeds the phrases in use, or those that were not ``before``: [n, width]."""
-        facts, choices, labels = self.facts.ids, self.choices.ids, self.labels.ravel()
+        facts, choices, labels = self.facts.ids, self.choices.ids, self.answers.ids
         if self.config.encoder == "paragraph":
             facts = facts[:0]
         if before:
@@ -230,7 +215,7 @@ class R3D2Agent(nn.Module):
 
     def believe(
         self, observations: Observations, memory: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    ) -> list[NDArray[np.float32]]:
         """What the auxiliary head makes of B seats' observations.
 
         Args:
@@ -238,11 +223,13 @@ class R3D2Agent(nn.Module):
             memory: float32 [B, memory_size], as it was before that turn.
 
         Returns:
-            float32 [B, K, N], for each of K slots the probabilities of N answers (see ``admit``).
+            by answer sheet (see ``AnswerSheets``), float32 [B, K, N]: for each of K slots the
+            probabilities of N answers.
         """
         with torch.inference_mode(), self.autocast():
             tables, state, _ = self._look(observations, memory)
-            return self.network.answers(state, tables).softmax(-1).cpu().numpy()
+            parts = self.answers.split(self.network.answers(state, tables))
+            return [part.softmax(-1).cpu().numpy() for part in parts]
 
     def _look(
         self, observations: Observations, memory: NDArray[np.float32]

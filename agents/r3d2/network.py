@@ -25,7 +25,7 @@ class Tables(NamedTuple):
     Attributes:
         facts: [P, hidden], what each fact adds to an observation (empty with whole paragraphs).
         choices: [Q, hidden], what the recurrent state is compared with for each choice.
-        labels: [K, N, hidden], likewise for the answers of the auxiliary loss (empty without).
+        labels: [A, hidden], likewise for the answers of the auxiliary loss (empty without).
     """
 
     facts: Tensor
@@ -81,7 +81,7 @@ class R3D2Network(nn.Module):
         Args:
             facts: [P, text_width].
             choices: [Q, text_width].
-            labels: [K, N, text_width].
+            labels: [A, text_width].
         """
         return Tables(self.fact(facts), self.choice(choices), self.choice(labels))
 
@@ -126,8 +126,6 @@ class R3D2Network(nn.Module):
         return q.masked_fill(~legal, -torch.inf)
 
     def answers(self, state: Tensor, tables: Tables) -> Tensor:
-        """Logits of the auxiliary answers: [S, hidden] -> float32 [S, K, N]."""
+        """Logits of the auxiliary answers: [S, hidden] -> float32 [S, A]."""
         assert self.answer is not None
-        slots, answers, _ = tables.labels.shape
-        logits = self.answer(state) @ tables.labels.flatten(0, 1).mT * self.hidden**-0.5
-        return logits.float().view(-1, slots, answers)
+        return (self.answer(state) @ tables.labels.mT * self.hidden**-0.5).float()

@@ -67,6 +67,7 @@ class Actor:
         overlap: steps of a cut sequence that its successor begins with again (the burn-in).
         label_size: answers of a step to keep for auxiliary losses; -1 stands in for those beyond
             the game's answer sheet.
+        label_slot: where the game's sheet begins among them.
         temperatures: float32 [num_games], how much worse than the best a move may look, in points,
             and still be tried: moves are drawn from the softmax of values over temperature. Where
             it is 0, or not given, only the best is.
@@ -91,6 +92,7 @@ class Actor:
         max_length: int = 128,
         overlap: int = 0,
         label_size: int = 0,
+        label_slot: int = 0,
         temperatures: NDArray[np.float32] | None = None,
         teaching: bool = False,
         partners: Sequence[Policy] = (),
@@ -104,6 +106,7 @@ class Actor:
             )
         self.game, self.policy, self.insert = game, policy, insert
         self.epsilons, self.setting, self.overlap = epsilons, setting, overlap
+        self.label_slot = label_slot
         self.temperatures, self.teaching, self.seating = temperatures, teaching, seating
         self.rng = np.random.default_rng(seed)
         self.env_steps = 0
@@ -153,6 +156,7 @@ class Actor:
             turn.before[mine, :0].copy() if self.teaching else turn.before[mine],
             self.policy.version,
             self.overlap,
+            self.label_slot,
         )
         self.env_steps += due
         step = self.table.step(action)

@@ -17,13 +17,15 @@ class Beliefs:
     """What an agent holds likely, in the words that it was asked with in training.
 
     Attributes:
-        sentences: for each of K cards, the N that may be true, such as "my card 1 is red one".
-        chances: float32 [B, K, N], how likely each is, for B seats. An agent that also knows a game
-            of larger hands answers for cards that are not there.
+        sentences: for each of K slots (in Hanabi, cards), what may be true of it, such as "my card
+            1 is red one".
+        chances: float32 [B, N] for each slot, how likely each is, for B seats. An agent that also
+            knows a game of larger hands answers for cards that are not there, and one that knows
+            other games for their slots as well.
     """
 
     sentences: list[list[str]]
-    chances: NDArray[np.float32]
+    chances: list[NDArray[np.float32]]
 
 
 def own_hand(
@@ -39,7 +41,9 @@ def own_hand(
     Returns:
         its beliefs; None of a policy that has no such head, or was never asked.
     """
-    if not isinstance(policy, R3D2Agent) or not policy.config.own_hand or not policy.labels.size:
+    if not isinstance(policy, R3D2Agent) or not policy.answers.slots:
         return None
-    sentences = [policy.phrasebook.render(row) for row in policy.labels]
-    return Beliefs(sentences, policy.believe(observations, memory))
+    render = policy.phrasebook.render
+    sentences = [render(slot) for sheet in policy.answers.sheets for slot in sheet]
+    found = policy.believe(observations, memory)
+    return Beliefs(sentences, [sheet[:, k] for sheet in found for k in range(sheet.shape[1])])

@@ -89,8 +89,12 @@ def record(
     memory,
     version,
     overlap,
+    slot,
 ):
-    """Appends one step to each of ``rows``: due row r writes into track rows[r]."""
+    """Appends one step to each of ``rows``: due row r writes into track rows[r].
+
+    The answers of a game begin in ``slot`` among those of all games.
+    """
     steps = tracks.actions.shape[1]
     for r in range(len(rows)):
         k = rows[r]
@@ -118,7 +122,8 @@ def record(
         tracks.rewards[k, j] = 0.0
         tracks.elapsed[k, j] = 0
         for i in range(tracks.labels.shape[2]):
-            tracks.labels[k, j, i] = labels[r, i] if i < labels.shape[1] else -1
+            inside = slot <= i < slot + labels.shape[1]
+            tracks.labels[k, j, i] = labels[r, i - slot] if inside else -1
         tracks.length[k] = j + 1
 
 

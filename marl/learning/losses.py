@@ -7,6 +7,8 @@ name, a sum and the number of things that it is over.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -79,27 +81,37 @@ def td_loss(
 
 
 def own_hand_loss(
-    answers: Tensor, labels: Tensor, weights: NDArray[np.float32]
+    answers: Sequence[Tensor], labels: Tensor, weights: NDArray[np.float32]
 ) -> tuple[Tensor, Told]:
     """Cross-entropy of the own hand, a mean over the cards held at a step.
 
     The auxiliary task of Hu & Foerster 2020 ("Simplified Action Decoder for Deep Multi-Agent
-    Reinforcement Learning", arXiv 1912.02288, section 4.3).
+    Reinforcement Learning", arXiv 1912.02288, section 4.3). Several games have a sheet each, and a
+    step has answers in that of its own game only.
 
     Args:
-        answers: float32 [S, K, N], logits.
-        labels: int64 [S, K], the right ones, -1 where there is nothing to answer.
+        answers: float32 [S, K, N] for each sheet, logits.
+        labels: int64 [S, slots], the right ones in the slots of all sheets, -1 where there is
+            nothing to answer.
         weights: float32 [S], importance of the steps.
 
     Returns:
         the loss and metrics.
     """
-    losses = F.cross_entropy(
-        answers.flatten(0, 1), labels.flatten(), ignore_index=-1, reduction="none"
-    ).view(labels.shape)
+    of_sheets = labels.split([sheet.shape[1] for sheet in answers], 1)
+    losses = torch.cat(
+        [
+            F.cross_entropy(
+                sheet.flatten(0, 1), mine.flatten(), ignore_index=-1, reduction="none"
+            ).view(mine.shape)
+            for sheet, mine in zip(answers, of_sheets, strict=True)
+        ],
+        1,
+    )
     held = labels >= 0
     means = losses.sum(1) / held.sum(1).clamp_min(1)
-    right = (answers.detach().argmax(2) == labels) & held
+    best = torch.cat([sheet.detach().argmax(2) for sheet in answers], 1)
+    right = (best == labels) & held
     told = {
         "own_hand_loss": (float(losses.detach().sum()), int(held.sum())),
         "own_hand_accuracy": (float(right.sum()), int(held.sum())),

@@ -117,8 +117,9 @@ class Objective:
             if self.imitation:
                 term, of_term = imitation_loss(q, batch.taught, of_steps, self.imitation, updates)
                 loss, told = loss + term, told | of_term
-            if self.agent.config.own_hand and self.agent.labels.size:
-                answers = self.agent.network.answers(state, leaves)[: batch.steps]
+            if self.agent.answers.slots:
+                logits = self.agent.network.answers(state, leaves)[: batch.steps]
+                answers = self.agent.answers.split(logits)
                 term, of_term = own_hand_loss(answers, batch.labels, of_steps)
                 loss, told = loss + config.aux_weight * term, told | of_term
             for further in self.terms:

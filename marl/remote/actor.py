@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from games.text import shared
+from agents.r3d2.answers import AnswerSheets
+from games.text import Translation, shared
 from marl.acting.actor import Actor
 from marl.episodes import Episodes
 from marl.remote.policy import RemotePolicy, wait_for
@@ -105,7 +106,9 @@ class _Share:
         playing = make_games(config, [first + i * 2**40 for i in numbers], self.shares)
         book = shared([game.phrasebook for game in playing], self.run_dir / PHRASES_FILE)
         policy.require(book)
-        hand = max(game.labels.shape[1] for game in playing)
+        answers = AnswerSheets()
+        for game in playing if config.agent.own_hand else ():
+            answers.add(Translation(game.phrasebook, book)(game.label_phrases))
         each = games_each(config, self.shares)
         return make_actors(
             config,
@@ -117,7 +120,7 @@ class _Share:
                 for chosen, game in zip(config.hyperparameters(), playing, strict=True)
             ],
             [exploring + i for i in numbers],
-            label_size=hand if config.agent.own_hand else 0,
+            answers=answers,
             book=book,
             partners=find_partners(config.partners, settings, playing),
         )

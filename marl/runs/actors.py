@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.r3d2.answers import AnswerSheets
 from games.core import BatchedGame
 from games.hyperparameters import Hyperparameters
 from games.other_play import OtherPlay
-from games.text import Phrasebook
+from games.text import Phrasebook, Translation
 from marl.acting.actor import Actor, exploration_spectrum, spread_over, temperature_spectrum
 from marl.core import Policy
 from marl.episodes import Episodes
@@ -83,12 +84,26 @@ def make_actors(
     explorations: Sequence[Exploration],
     seeds: Sequence[int],
     *,
-    label_size: int,
+    answers: AnswerSheets,
     book: Phrasebook,
     teaching: bool = False,
     partners: Sequence[Policy] = (),
 ) -> list[Actor]:
-    """An actor for each setting, all with the same policy; see ``Actor``."""
+    """An actor for each setting, all with the same policy; see ``Actor``.
+
+    Args:
+        config: of the run.
+        playing: the games of each setting.
+        policy: who plays.
+        insert: takes what was played.
+        explorations: of each setting.
+        seeds: of each setting's exploration.
+        answers: the sheets of all settings, in the words of ``book``.
+        book: the phrasebook whose ids are recorded.
+        teaching: whether the policy is a teacher.
+        partners: who may hold other seats.
+    """
+    sheets = [Translation(game.phrasebook, book)(game.label_phrases) for game in playing]
     return [
         Actor(
             game,
@@ -99,7 +114,8 @@ def make_actors(
             setting=i,
             max_length=config.replay.max_length,
             overlap=config.learner.burn_in,
-            label_size=label_size,
+            label_size=answers.slots,
+            label_slot=answers.place(sheets[i]),
             book=book,
             temperatures=explorations[i].temperatures,
             teaching=teaching,

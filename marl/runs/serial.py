@@ -76,13 +76,10 @@ class SerialRun:
             for game in playing:
                 admit(agent, game)
             agent.to(device)
-        # Hands differ in size; there are no answers for cards that a hand does not have.
-        hand = max(game.labels.shape[1] for game in playing)
-        labels = hand if config.agent.own_hand else 0
         self.replay = PrioritisedReplay(
             config.replay,
             memory_size=self.agent.memory_size,
-            label_size=labels,
+            label_size=self.agent.answers.slots,
             num_settings=len(self.settings),
             whole_episodes=config.learner.mixing == "vdn",
             seed=replay_seed,
@@ -101,7 +98,6 @@ class SerialRun:
         self.player.load(*self.weights.latest())
         self._played: list[Episodes] = []
         self._metrics: list[dict[str, float]] = []
-        self._labels = labels
         self.actors = make_actors(
             config,
             playing,
@@ -112,7 +108,7 @@ class SerialRun:
                 for chosen, game in zip(config.hyperparameters(), playing, strict=True)
             ],
             seeds_of_settings[1::2],
-            label_size=labels,
+            answers=self.agent.answers,
             book=book,
             partners=find_partners(config.partners, self.settings, playing, device),
         )
@@ -273,7 +269,7 @@ class SerialRun:
                 for game in playing
             ],
             seeds[1::2],
-            label_size=self._labels,
+            answers=self.agent.answers,
             book=self.agent.phrasebook,
             teaching=True,
         )

@@ -18,7 +18,8 @@ import games
 from agents.core import Observations
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.config import R3D2Config
-from games.text import PAD, Phrasebook
+from games.settings import parse
+from games.text import PAD, Phrasebook, Translation, joined
 from marl.acting.table import observe
 
 SMALL = R3D2Config(hidden=32, memory=32, text_hidden=32)
@@ -396,13 +397,38 @@ def test_labels_of_all_settings_have_a_row() -> None:
         for players in order:
             game = games.batched("hanabi", 1, players=players)
             agent.admit(game.fact_phrases, game.choice_phrases, game.label_phrases)
-        assert agent.labels.shape == (5, 3)
+        assert [sheet.shape for sheet in agent.answers.sheets] == [(5, 3)]
         tables = agent.tables(agent.embed())
-        assert tables.labels.shape == (5, 3, 32)
-        assert book[int(agent.labels[4, 0])] == "I know card 5 fits now"
-        other = games.batched("hanabi", 1, answers="cards")
-        with pytest.raises(ValueError, match="'my card 1 is red one' and 'I know card 1 fits now'"):
-            agent.admit(labels=other.label_phrases)
+        assert tables.labels.shape == (15, 32)
+        assert book[int(agent.answers.ids[12])] == "I know card 5 fits now"
+
+
+def test_one_head_answers_for_several_games() -> None:
+    """Their sheets lie side by side; a game's chances do not depend on which others are known."""
+    names = ("hanabi:4", "simple-reference", "tracking", "hanabi:2", "hanabi:2@answers=cards")
+    playing = [parse(name)[0].batched(3) for name in names]
+    book = joined([game.phrasebook for game in playing])
+    sheets = [Translation(game.phrasebook, book)(game.label_phrases) for game in playing]
+    config = R3D2Config(hidden=32, memory=32, text_hidden=32)
+    agent, alone = R3D2Agent(config, book, 1), R3D2Agent(config, book, 1)
+    for sheet in sheets:
+        agent.admit(labels=sheet)
+    assert [sheet.shape for sheet in agent.answers.sheets] == [(5, 3), (1, 3), (5, 25)]
+    assert agent.answers.slots == 11
+    assert [agent.answers.place(sheet) for sheet in sheets] == [0, 5, 0, 0, 6]
+    assert agent.answers.ids.tolist() == np.concatenate(
+        [sheets[3].ravel(), sheets[1].ravel(), sheets[4].ravel()]
+    ).tolist()  # fmt: skip
+    words = Translation(playing[1].phrasebook, book)
+    seen = observe(playing[1])
+    seen = replace(seen, facts=words(seen.facts), choices=words(seen.choices))
+    memory = np.zeros((len(seen.facts), agent.memory_size), np.float32)
+    alone.admit(labels=sheets[1])
+    found, expected = agent.believe(seen, memory), alone.believe(seen, memory)
+    assert [chances.shape[1:] for chances in found] == [(5, 3), (1, 3), (5, 25)]
+    np.testing.assert_allclose(found[1], expected[0], rtol=1e-3)
+    for chances in found:
+        np.testing.assert_allclose(chances.sum(-1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def make(layers: int = 1, own_hand: bool = False, core: str = "gated") -> R3D2Ne
 
 
 def make_tables(network: R3D2Network, facts: int = 5, choices: int = 7) -> Tables:
-    texts = torch.randn(facts, TEXT), torch.randn(choices, TEXT), torch.randn(2, 3, TEXT)
+    texts = torch.randn(facts, TEXT), torch.randn(choices, TEXT), torch.randn(6, TEXT)
     return network.tables(*texts)
 
 
@@ -174,15 +174,15 @@ def test_the_loops_of_the_gated_core_are_what_torch_makes_of_it() -> None:
 
 def test_tables_map_every_phrase_by_itself() -> None:
     network = make()
-    texts = torch.randn(5, TEXT), torch.randn(7, TEXT), torch.randn(2, 3, TEXT)
+    texts = torch.randn(5, TEXT), torch.randn(7, TEXT), torch.randn(6, TEXT)
     tables = network.tables(*texts)
     assert tables.facts.shape == (5, HIDDEN)
     assert tables.choices.shape == (7, HIDDEN)
-    assert tables.labels.shape == (2, 3, HIDDEN)
-    alone = network.tables(texts[0][3:4], texts[1][:1], texts[2][1:, :1])
+    assert tables.labels.shape == (6, HIDDEN)
+    alone = network.tables(texts[0][3:4], texts[1][:1], texts[2][3:4])
     torch.testing.assert_close(alone.facts[0], tables.facts[3])
     torch.testing.assert_close(alone.choices[0], tables.choices[0])
-    torch.testing.assert_close(alone.labels[0, 0], tables.labels[1, 0])
+    torch.testing.assert_close(alone.labels[0], tables.labels[3])
 
 
 def test_answers_compare_the_state_with_every_label() -> None:
@@ -191,9 +191,8 @@ def test_answers_compare_the_state_with_every_label() -> None:
     tables = make_tables(network)
     state = torch.randn(4, HIDDEN)
     logits = network.answers(state, tables)
-    assert logits.shape == (4, 2, 3)
+    assert logits.shape == (4, 6)
     asked = network.answer(state[3])
-    for k in range(2):
-        for n in range(3):
-            expected = dot(asked, tables.labels[k, n]) / math.sqrt(HIDDEN)
-            assert logits[3, k, n].item() == pytest.approx(expected, abs=1e-5)
+    for n in range(6):
+        expected = dot(asked, tables.labels[n]) / math.sqrt(HIDDEN)
+        assert logits[3, n].item() == pytest.approx(expected, abs=1e-5)

@@ -29,13 +29,13 @@ def test_beliefs_are_probabilities_and_depend_on_what_went_before() -> None:
     assert beliefs is not None
     assert beliefs.sentences[1][5] == "my card 2 is yellow one"
     found = beliefs.chances
-    assert found.shape == (6, 5, 25)
-    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
-    assert np.ptp(found, axis=0).max() > 0  # the games look different
+    assert [card.shape for card in found] == [(6, 25)] * 5
+    np.testing.assert_allclose(np.sum(found, -1), 1, rtol=1e-5)
+    assert np.ptp(found[0], axis=0).max() > 0  # the games look different
     used = np.random.default_rng(0).normal(size=fresh.shape).astype(np.float32)
     later = own_hand(agent, observe(game), used)
     assert later is not None
-    assert np.abs(later.chances - found).max() > 1e-6
+    assert np.abs(np.subtract(later.chances, found)).max() > 1e-6
 
 
 def test_a_head_that_knows_a_card_says_so() -> None:
@@ -46,16 +46,16 @@ def test_a_head_that_knows_a_card_says_so() -> None:
     agent.spread_out()
     with torch.no_grad():
         tables = agent.tables(agent.embed())
-        target = tables.labels[1, 7].float()
+        target = tables.labels[25 + 7].float()
         assert agent.network.answer is not None
         agent.network.answer.weight.zero_()
-        agent.network.answer.bias.copy_(1e4 * (target - tables.labels.float().mean((0, 1))))
-        logits = agent.network.answer.bias @ tables.labels.float().flatten(0, 1).mT
+        agent.network.answer.bias.copy_(1e4 * (target - tables.labels.float().mean(0)))
+        logits = agent.network.answer.bias @ tables.labels.float().mT
     memory = np.zeros((2, agent.memory_size), np.float32)
     found = own_hand(agent, observe(game), memory)
     assert found is not None
     best = logits.view(5, 25).argmax(-1).tolist()
-    assert found.chances[0].argmax(-1).tolist() == best
+    assert [card[0].argmax() for card in found.chances] == best
 
 
 def test_who_has_no_such_head_has_no_opinion() -> None:
@@ -74,6 +74,6 @@ def test_an_agent_is_asked_as_it_was_in_training(tmp_path: Path) -> None:
     four = games.batched("hanabi", 2, 1, players=4)
     found = own_hand(agent, observe(four), np.zeros((2, agent.memory_size), np.float32))
     assert found is not None
-    assert found.chances.shape == (2, 5, 3)
-    np.testing.assert_allclose(found.chances.sum(-1), 1, rtol=1e-5)
+    assert [card.shape for card in found.chances] == [(2, 3)] * 5
+    np.testing.assert_allclose(np.sum(found.chances, -1), 1, rtol=1e-5)
     assert found.sentences[4][1] == "I know card 5 is useless"

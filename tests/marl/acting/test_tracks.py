@@ -40,6 +40,7 @@ def record(
         "memory": rng.normal(size=(n, MEMORY)).astype(np.float32),
         "version": 0,
         "overlap": 0,
+        "slot": 0,
         **given,
     }
     tracks.record(target, np.array(rows), *step.values())
@@ -148,6 +149,10 @@ def test_a_smaller_answer_sheet_is_filled_up() -> None:
     assert mine.labels[0, 0].tolist() == [7, 8, -1]
     record(mine, [0], rng, labels=np.array([[1, 2, 3, 4]], np.int8))
     assert mine.labels[0, 1].tolist() == [1, 2, 3]
+    record(mine, [0], rng, labels=np.array([[5]], np.int8), slot=1)
+    assert mine.labels[0, 2].tolist() == [-1, 5, -1], "another game's answers lie before it"
+    record(mine, [0], rng, labels=np.array([[5, 6]], np.int8), slot=2)
+    assert mine.labels[0, 3].tolist() == [-1, -1, 5]
 
 
 def test_a_state_holds_what_is_in_use_and_no_more() -> None:

@@ -375,14 +375,23 @@ def test_the_own_hand_loss_by_hand() -> None:
     answers = torch.tensor([[[2.0, 0, 0], [0, 0, 0]], [[0, 1, 0], [9, 9, 9]]])
     labels = torch.tensor([[0, 2], [1, -1]])
     weights = np.array([1.0, 0.5], np.float32)
-    loss, told = own_hand_loss(answers, labels, weights)
+    loss, told = own_hand_loss([answers], labels, weights)
     first, even = -np.log(np.exp(2) / (np.exp(2) + 2)), np.log(3)
     single = -np.log(np.e / (np.e + 2))
     assert float(loss) == pytest.approx((first + even) / 2 + 0.5 * single)
     assert told["own_hand_loss"] == (pytest.approx(first + even + single), 3)
     assert told["own_hand_accuracy"] == (2, 3)
-    nothing, _ = own_hand_loss(answers, torch.full_like(labels, -1), weights)
+    nothing, _ = own_hand_loss([answers], torch.full_like(labels, -1), weights)
     assert float(nothing) == 0
+    # Beside the sheet of another game, whose answers are more and whose steps are others.
+    other = torch.tensor([[[0.0, 3, 0, 0]], [[5.0, 0, 0, 0]], [[0.0, 0, 1, 0]]])
+    answers = torch.cat([answers, torch.ones(1, 2, 3)])
+    labels = torch.tensor([[0, 2, -1], [1, -1, -1], [-1, -1, 2]])
+    weights = np.array([1.0, 0.5, 2.0], np.float32)
+    both, told = own_hand_loss([answers, other], labels, weights)
+    third = -np.log(np.e / (np.e + 3))
+    assert float(both) == pytest.approx(float(loss) + 2 * third)
+    assert told["own_hand_accuracy"] == (3, 4)
 
 
 def test_the_own_hand_loss_does_not_drown_the_td_loss() -> None:

@@ -118,7 +118,7 @@ def test_actors_and_learner_go_by_them() -> None:
         actor=ActorConfig(num_games=16),
         warm_up=10**6,
     )
-    run = SerialRun(replace(config, agent=replace(config.agent, own_hand=False)))
+    run = SerialRun(config)
     for actor, chosen in zip(run.actors, config.hyperparameters(), strict=True):
         epsilons = exploration_spectrum(8, chosen.epsilon, chosen.epsilon_spread)
         np.testing.assert_array_equal(actor.epsilons, epsilons)
