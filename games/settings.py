@@ -154,7 +154,9 @@ class Setting:
     @property
     def at_once(self) -> int:
         """Games that a training run plays at once at the most."""
-        return find_game(self.game).at_once
+        # Consoles are what takes memory and time to make.
+        many = self.options.get("emulated") is False
+        return GameInfo.at_once if many else find_game(self.game).at_once
 
     @property
     def hyperparameters(self) -> Hyperparameters:

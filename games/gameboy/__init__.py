@@ -42,4 +42,8 @@ def make_batched(
         when.setdefault("every", 4)
     if name == "parcels":
         when.setdefault("every", game.pace)
+    if not getattr(game, "emulated", True):
+        from games.gameboy.parcels_model import ModelledParcels
+
+        make = ModelledParcels
     return make(replace(game, timing=Timing(**when)), num_games, seed, restart)

@@ -104,7 +104,7 @@ class ConsoleBatch:
         self._seeds = first if seeds is None else np.asarray(seeds, np.uint64).copy()
         self._over[:] = False
         self._held: list[list[int]] = [[] for _ in range(self.num_players)]
-        self._each(self._begin, range(self.num_games))
+        self._begin_games(np.arange(self.num_games))
         self._update()
 
     def step(self, move_index: NDArray[np.integer]) -> Step:
@@ -128,21 +128,13 @@ class ConsoleBatch:
             )
         actions = self._actions(move)
         before = self._snapshot()
-        playing = np.flatnonzero(~self._over)
-        frames = np.zeros(self.num_games, np.int64)
-
-        def advance(game: int) -> None:
-            start = self._consoles[game][0].frame
-            self._do(game, actions[game])
-            frames[game] = self._consoles[game][0].frame - start
-
-        self._each(advance, playing.tolist())
+        frames = self._do_games(np.flatnonzero(~self._over), actions)
         earned, terminated, truncated, outcome = self._judge(before)
         terminated, truncated = terminated & ~self._over, truncated & ~self._over
         over = terminated | truncated
         if self._restart:
             self._seeds[over] += np.uint64(self.num_games)
-            self._each(self._begin, np.flatnonzero(over).tolist())
+            self._begin_games(np.flatnonzero(over))
         else:
             self._over |= over
         self._update()
@@ -182,14 +174,11 @@ class ConsoleBatch:
         self._seeds = arrays["seeds"].astype(np.uint64)
         done, count = arrays["done"].astype(np.int16), arrays["count"].astype(np.int64)
 
-        def again(game: int) -> None:
-            self._begin(game)
-            for number in range(count[game]):
-                self._do(game, done[game, number])
-
         # Room for all of it first: threads may not move the array under each other.
         self._reserve(int(count.max(initial=0)))
-        self._each(again, range(games))
+        self._begin_games(np.arange(games))
+        for number in range(int(count.max(initial=0))):
+            self._do_games(np.flatnonzero(number < count), done[:, number])
         self._over = arrays["over"].astype(bool)
         self._update()
 
@@ -256,19 +245,41 @@ class ConsoleBatch:
         games = np.arange(self.num_games, dtype=np.int32)
         return self._look(games, np.full(self.num_games, seat, np.int8))
 
-    def _begin(self, game: int) -> None:
+    def _begin_games(self, games: NDArray[np.int64]) -> None:
+        """Resets some games, each at its seed."""
+
+        def begin(game: int) -> None:
+            self._start(game, self._seed_of(game))
+            self._count[game] = 0
+            self._fetch(game)
+
+        self._each(begin, games.tolist())
+
+    def _seed_of(self, game: int) -> int:
+        """The cartridge's seed of a game's episode, in 32 bits."""
         mixed = (int(self._seeds[game]) + 1) * 0x9E3779B97F4A7C15 & (1 << 64) - 1  # SplitMix64
         mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
         mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
-        self._start(game, (mixed ^ mixed >> 31) & 0xFFFFFFFF)
-        self._count[game] = 0
-        self._fetch(game)
+        return (mixed ^ mixed >> 31) & 0xFFFFFFFF
 
-    def _do(self, game: int, action: NDArray[np.int16]) -> None:
-        self._done[game, self._count[game]] = action
-        self._count[game] += 1
-        self._advance(game, action)
-        self._fetch(game)
+    def _do_games(self, games: NDArray[np.int64], actions: NDArray[np.int16]) -> NDArray[np.int64]:
+        """Does what was chosen in some games, of ``actions`` int16 [N, P], and keeps it.
+
+        Returns:
+            int64 [N], frames that have gone by in each.
+        """
+        frames = np.zeros(self.num_games, np.int64)
+
+        def do(game: int) -> None:
+            start = self._consoles[game][0].frame
+            self._done[game, self._count[game]] = actions[game]
+            self._count[game] += 1
+            self._advance(game, actions[game])
+            self._fetch(game)
+            frames[game] = self._consoles[game][0].frame - start
+
+        self._each(do, games.tolist())
+        return frames
 
     def _reserve(self, decisions: int) -> None:
         if decisions >= self._done.shape[1]:

@@ -48,6 +48,8 @@ class ParcelsConfig:
         parcels: how many each seat sorts.
         sparks: how many each begins with.
         timing: when choices act; a decision every ``pace`` frames unless it says otherwise.
+        emulated: whether consoles are; else their rules are computed
+            (``games.gameboy.parcels_model``), which shows no picture and is much faster.
         threads: how many run consoles; 0 for as many as there are cores.
     """
 
@@ -55,6 +57,7 @@ class ParcelsConfig:
     parcels: int = 12
     sparks: int = 4
     timing: Timing = field(default_factory=Timing)
+    emulated: bool = True
     threads: int = 0
 
     def __post_init__(self) -> None:
@@ -129,15 +132,14 @@ class ParcelsBatched(ConsoleBatch):
         self.fact_phrases = self.fact_phrases.astype(np.int16)
         self.label_phrases = np.arange(at["label"], at["label"] + 4, dtype=np.int16)[None]
         self.presses: Presses = Presses([*CHOICES.values()], timing, (num_games, 2))
-        cartridge = build.path("parcels").read_bytes()
+        self._cartridge = build.path("parcels").read_bytes()
         self._pairs: dict[Console, Pair] = {}  # by their first console
+        super().__init__(self._machines, PARCELS, num_games, 2, seed, restart, config.threads)
 
-        def machines() -> Sequence[Console]:
-            pair = Pair(cartridge)
-            self._pairs[pair.consoles[0]] = pair
-            return pair.consoles
-
-        super().__init__(machines, PARCELS, num_games, 2, seed, restart, config.threads)
+    def _machines(self) -> Sequence[Console]:
+        pair = Pair(self._cartridge)
+        self._pairs[pair.consoles[0]] = pair
+        return pair.consoles
 
     def _pair(self, game: int) -> Pair:
         return self._pairs[self._consoles[game][0]]

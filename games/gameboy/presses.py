@@ -67,7 +67,9 @@ class Presses:
     """
 
     def __init__(self, keys: Sequence[int], timing: Timing, shape: tuple[int, int]) -> None:
-        self._keys, self.timing = tuple(keys), timing
+        self.timing = timing
+        self.masks = np.array(keys, np.uint8)
+        """The keys of each choice."""
         self.waiting = np.zeros((*shape, timing.depth), np.int16)
         """Choices that have not acted yet, the next one to act first; 0 is nothing."""
 
@@ -80,7 +82,7 @@ class Presses:
 
     def key_of(self, choice: int) -> int:
         """The mask of a choice."""
-        return self._keys[choice]
+        return int(self.masks[choice])
 
     def clear(self, game: int) -> None:
         """Nothing is on its way."""
@@ -91,8 +93,17 @@ class Presses:
         for console, choice in zip(consoles, action.tolist(), strict=True):
             at = console.frame + self.timing.delay
             if choice:
-                console.hold(self._keys[choice], at)
+                console.hold(self.key_of(choice), at)
                 console.hold(0, at + 1)
+        self.push(game, action)
+
+    def push(self, game: int | NDArray[np.int64], action: NDArray[np.int16]) -> None:
+        """Puts choices last among those on their way; the first has begun to act.
+
+        Args:
+            game: one game, or G of them.
+            action: int16 [P], or [G, P].
+        """
         if self.timing.delay and self.timing.depth:
             self.waiting[game, :, :-1] = self.waiting[game, :, 1:]
             self.waiting[game, :, -1] = action
