@@ -117,7 +117,8 @@ class R3D2Network(nn.Module):
             float32 [S, C], -inf where not legal.
         """
         scores = self.query(state) @ tables.choices.mT * self.hidden**-0.5
-        advantage = scores.float().gather(1, choices)
+        # Gathered first: a table may have many more rows than there are choices.
+        advantage = scores.gather(1, choices).float()
         mean = (advantage * legal).sum(1, keepdim=True) / legal.sum(1, keepdim=True)
         # In float32 whatever the rest is in: at 12 points bfloat16 has steps of a sixteenth.
         with torch.autocast(state.device.type, enabled=False):
