@@ -43,7 +43,8 @@ def make_batched(
     if name == "parcels":
         when.setdefault("every", game.pace)
     if not getattr(game, "emulated", True):
+        from games.gameboy.blocks_model import ModelledBlocks
         from games.gameboy.parcels_model import ModelledParcels
 
-        make = ModelledParcels
+        make = {"blocks": ModelledBlocks, "parcels": ModelledParcels}[name]
     return make(replace(game, timing=Timing(**when)), num_games, seed, restart)

@@ -8,6 +8,7 @@ every few frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -35,6 +36,8 @@ class BlocksConfig:
         rising: whether the level rises with every ten rows.
         pieces: pieces after which a game is cut off.
         timing: when choices act.
+        emulated: whether a console is; else its rules are computed
+            (``games.gameboy.blocks_model``), which shows no picture and is much faster.
         threads: how many run consoles; 0 for as many as there are cores.
     """
 
@@ -43,6 +46,7 @@ class BlocksConfig:
     rising: bool = False
     pieces: int = 1000
     timing: Timing = field(default_factory=Timing)
+    emulated: bool = True
     threads: int = 0
 
     def __post_init__(self) -> None:
@@ -103,10 +107,11 @@ class BlocksBatched(ConsoleBatch):
         self._placements = np.zeros((*shape, 2), np.int64)
         self.effects = np.zeros((*shape, 5), np.int64)
         self._found = np.zeros(num_games, np.int16)
-        cartridge = build.path("blocks").read_bytes()
-        super().__init__(
-            lambda: [Console(cartridge)], BLOCKS, num_games, 1, seed, restart, config.threads
-        )
+        self._cartridge = build.path("blocks").read_bytes()
+        super().__init__(self._machines, BLOCKS, num_games, 1, seed, restart, config.threads)
+
+    def _machines(self) -> Sequence[Console]:
+        return [Console(self._cartridge)]
 
     def _span(self, choose: str) -> int:
         name, after = (
@@ -229,7 +234,7 @@ class BlocksBatched(ConsoleBatch):
             axis=1,
         )
         speeds = np.array(SPEED, np.int64)[now["level"]]
-        held = np.array([self._consoles[game][0].keys for game in games.tolist()], np.int64)
+        held = now["keys"].astype(np.int64)
         placements = np.zeros((count, wells.MAX_PLACEMENTS, 2), np.int64)
         effects = np.zeros((count, wells.MAX_PLACEMENTS, 5), np.int64)
         found = np.zeros(count, np.int16)

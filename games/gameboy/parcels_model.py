@@ -1,19 +1,18 @@
 """``parcels`` without the emulator: the rules of its cartridge once more, for N games in one call.
 
-It is for learning, some hundred times as fast as the consoles. The cartridge is what counts: tests
-hold every byte of RAM that a seat observes against it, frame by frame, at every timing.
+It is for learning. The cartridge is what counts: tests hold every byte of its RAM against this one,
+decision by decision, at several timings.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from games.gameboy.console import LEFT, RIGHT, A, B, Console
+from games.gameboy.console import LEFT, RIGHT, A, B
 from games.gameboy.link import SILENT
+from games.gameboy.modelled import Modelled
 from games.gameboy.parcels import (
     LANES,
     MOST_PARCELS,
@@ -25,7 +24,7 @@ from games.gameboy.parcels import (
 from games.gameboy.ram import OVER, PLAYING
 
 
-class ModelledParcels(ParcelsBatched):
+class ModelledParcels(Modelled, ParcelsBatched):
     """``ParcelsBatched`` whose consoles are computed; it has no screens.
 
     Args:
@@ -46,20 +45,6 @@ class ModelledParcels(ParcelsBatched):
         self._due = np.zeros((num_games, 2, timing.delay + timing.interval + 2), np.uint8)
         self._clock = np.zeros(num_games, np.int64)
         super().__init__(config, num_games, seed, restart)
-
-    def _machines(self) -> Sequence[Console]:
-        return ()
-
-    def _boot(self, game: int) -> None:
-        """There is nothing to switch on."""
-
-    def screens(self, game: int = 0, draw: bool = True) -> list[NDArray[np.uint8]]:
-        """Raises ValueError: there are none."""
-        raise ValueError("a game without consoles has no screens: leave emulated=false out")
-
-    def frame(self, render: bool = False) -> None:
-        """Raises ValueError: nobody can hold keys here."""
-        raise ValueError("a game without consoles is not played by hand: leave emulated=false out")
 
     def _begin_games(self, games: NDArray[np.int64]) -> None:
         config = self.config

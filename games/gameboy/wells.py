@@ -1,7 +1,8 @@
 """What becomes of a piece: the rules of ``blocks`` once more, to look ahead.
 
-The cartridge plays; this only foresees, frame by frame, what it will do with the keys that a
-placement takes, and what the well looks like then. Tests hold the two together.
+The cartridge plays; this foresees, frame by frame, what it will do with the keys that a placement
+takes, and what the well looks like then. ``settle`` has it happen, where no cartridge does
+(``games.gameboy.blocks_model``). Tests hold the two together.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from games.gameboy.console import LEFT, RIGHT, UP, A, B
-from games.gameboy.pieces import CELLS, HEIGHT, SPAWN, TURNS, WIDTH
+from games.gameboy.pieces import CELLS, HEIGHT, SCORE, SPAWN, SPEED, TURNS, WIDTH
+from games.gameboy.ram import OVER
 
 NOTHING = -1
 """The placement of who comes too late: the piece lands by itself."""
@@ -19,6 +21,7 @@ MAX_PLACEMENTS = 36
 FULL = (1 << WIDTH) - 1
 
 _TURNS = np.array(TURNS, np.int8)
+_SPEED, _SCORE = np.array(SPEED), np.array(SCORE)
 
 
 @njit(cache=True)
@@ -240,6 +243,73 @@ def foresee_all(rows, pieces, speeds, held, delay, placements, effects, counts) 
             rows[game], pieces[game], speed, held_here, delay, placements[game], effects[game]
         )
         counts[game] = found
+
+
+@njit(cache=True)
+def settle(ram, dice, games, actions, delay, frames) -> None:  # type: ignore[no-untyped-def]
+    """Has placements happen: what the cartridge's RAM is when the next piece is there.
+
+    Args:
+        ram: the fields of ``BLOCKS`` [N, 1], changed.
+        dice: uint8 [N, 4], the state of each game's chance, changed.
+        games: int64 [G], in which.
+        actions: int16 [N, 1], 16 times the turn, plus the column and 1; or ``NOTHING``.
+        delay: frames that go by before the first key.
+        frames: int64 [N], filled with the frames that it takes.
+    """
+    out = np.zeros(HEIGHT, np.uint16)
+    piece = np.zeros(5, np.int64)
+    for g in games:
+        me, action = ram[g, 0], actions[g, 0]
+        piece[0], piece[1], piece[2] = me.kind, me.turn, np.int8(me.column)
+        piece[3], piece[4] = me.row, me.wait
+        drop = action != NOTHING
+        turn, column = (action >> 4, (action & 15) - 1) if drop else (piece[1], piece[2])
+        by, turns, way, moves = presses(piece[1], piece[2], turn, column)
+        first = (by if turns else 0) | (way if moves else 0)
+        lead = 1 if delay == 0 and (first if first else UP) & me.keys else delay
+        row, frames[g] = fall(me.rows, piece, _SPEED[me.level], lead, turn, column, drop)
+        filled = land(me.rows, me.kind, turn, column, row, out)
+        for y in range(HEIGHT):
+            me.rows[y] = out[y]
+        me.ticks += frames[g]
+        me.keys = UP if drop else 0
+        me.pieces += 1
+        if not me.steady:
+            me.level = min(me.level + (me.lines + filled) // 10 - me.lines // 10, 9)
+        me.lines += filled
+        me.score += _SCORE[filled]
+        me.kind, me.next = me.next, draw(dice[g])
+        me.turn, me.row, me.column, me.wait = 0, 0, SPAWN, _SPEED[me.level]
+        if not fits(out, me.kind, 0, SPAWN, 0):
+            me.phase = OVER
+
+
+@njit(cache=True)
+def roll(dice) -> int:  # type: ignore[no-untyped-def]
+    """The cartridge's chance: a xorshift over four bytes, uint8 [4], which are changed."""
+    t = dice[0] ^ (dice[0] << 4 & 255)
+    dice[0], dice[1], dice[2] = dice[1], dice[2], dice[3]
+    dice[3] = dice[2] ^ t ^ dice[2] >> 1 ^ (t << 1 & 255)
+    return dice[3]
+
+
+@njit(cache=True)
+def draw(dice) -> int:  # type: ignore[no-untyped-def]
+    """The cartridge's next kind of piece; ``dice`` uint8 [4] are changed."""
+    while True:
+        kind = roll(dice) & 7
+        if kind != 7:
+            return kind
+
+
+@njit(cache=True)
+def draw_first(ram, dice, games) -> None:  # type: ignore[no-untyped-def]
+    """Draws the first piece and the next of games that begin; the arguments of ``settle``."""
+    for g in games:
+        for _ in range(4):
+            roll(dice[g])
+        ram[g, 0].kind, ram[g, 0].next = draw(dice[g]), draw(dice[g])
 
 
 def schedule(
