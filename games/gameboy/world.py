@@ -35,6 +35,7 @@ class World:
         turn: turns that have gone by.
         counts: turns of a seat with a choice of its own (``played``), without (``nothing``), and
             with one that could no longer be chosen (``stale``).
+        applied: what was done at the last turn, a phrase id of each seat.
 
     Raises:
         ValueError: if the batch has more than one game, or its choices are no keys.
@@ -47,6 +48,7 @@ class World:
         self.rate = FRAME_RATE / self._presses.timing.interval
         self.turn = 0
         self.counts = {"played": 0, "nothing": 0, "stale": 0}
+        self.applied: list[int] = []
         self._nothing = int(game.choice_phrases[0])
 
     @property
@@ -91,13 +93,15 @@ class World:
             what the turn brought.
         """
         game, move = self.game, []
+        self.applied = []
         for seat, choice in enumerate(chosen):
             offered = game.choices[seat].tolist()
             kind = "nothing" if choice is None else "played"
             if choice is not None and choice not in offered:
                 kind, choice = "stale", None
             self.counts[kind] += 1
-            move.append(offered.index(self._nothing if choice is None else choice))
+            self.applied.append(self._nothing if choice is None else choice)
+            move.append(offered.index(self.applied[-1]))
         self.turn += 1
 
         def paced() -> None:
