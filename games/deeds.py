@@ -72,6 +72,13 @@ class Ask:
         verb = offers if self.offer > 0 else charges
         return f"{asked} and {verb} {number(abs(self.offer))}{each}"
 
+    @property
+    def short(self) -> str:
+        """For curves: "nothing", "large-supplier", "large-supplier+0.4"."""
+        if self.deed is None:
+            return "nothing"
+        return self.deed.name + (f"{self.offer:+g}" if self.offer else "")
+
     def order(self, name: str) -> str:
         """The manager's choice: "I ask factory A to order ... and offer 0.3 for each part"."""
         if self.deed is None:

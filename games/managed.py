@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from games.core import BatchedGame, Step
 from games.deeds import seat_names
-from games.manager import KINDS, ManagerConfig, Reads, find_asks
+from games.manager import KINDS, ManagerConfig, Reads, Tally, find_asks
 from games.options import configure
 from games.simultaneous import check_moves
 from games.text import MAX_PHRASES, PAD, Phrasebook
@@ -35,7 +35,8 @@ from games.wrapper import Wrapper
 
 SCORING = ("raw", "agents", "manager", "payments", "taxes")
 """Sums over a game: raw rewards, the players' with what they were paid, the manager's, and what was
-paid and taxed."""
+paid and taxed. Where a game has ``bounds``, what self-interest comes to and the most that can be
+had, ``gap`` follows: the share of what lies between them that the raw rewards have closed."""
 
 _STATE = ("asks", "turns", "last", "clock", "addressed", "alive", "totals", "inner")
 _PREFIX = "managed_"
@@ -64,6 +65,13 @@ class Managed(Wrapper):
         self.config, self.agents = config, game.num_players
         self.asks = find_asks(game, config)
         names = seat_names(game.roles)
+        self._tally = Tally(names, self.asks)
+        self._advice = getattr(game, "advice", None)
+        if config.manager == "scripted" and self._advice is None:
+            raise ValueError(
+                "nobody knows what is best for all in this game: manager=scripted "
+                "is for the supply chain"
+            )
         book = game.phrasebook
         if book.closed:
             book = Phrasebook(book, closed=False)
@@ -86,7 +94,9 @@ class Managed(Wrapper):
 
         self.num_players = self.agents + config.speaks
         self.roles = game.roles + ("manager",) * config.speaks
-        self.scoring = SCORING + tuple(name for name in game.scoring if name not in SCORING)
+        self._bounds = getattr(game, "bounds", None)
+        gap = ("gap",) if self._bounds else ()
+        self.scoring = SCORING + gap + tuple(n for n in game.scoring if n not in SCORING)
         self.max_score = game.max_score if game.scoring[0] == "welfare" else None
         self._sees = game.max_facts if self._looks else self.agents * game.max_facts
         self.max_facts, self.max_choices = game.max_facts + config.heard, game.max_choices
@@ -128,6 +138,7 @@ class Managed(Wrapper):
         games = self.due_game
         seat = self._addressed[games]
         self._asks[games, seat] = ask
+        self._tally.add(seat, ask)
         later = self._alive[games] & (np.arange(self.agents) > seat[:, None])
         self._addressed[games] = np.where(later.any(1), later.argmax(1), -1)
         n, p = self.num_games, self.num_players
@@ -192,6 +203,10 @@ class Managed(Wrapper):
         asked = self._asks[:, seat] if seat < self.agents else self._asks[:, 0]
         return self._agent_facts(facts, counts, asked)
 
+    def asked(self) -> dict[str, float]:
+        """Who was told what since the last call: shares, by "factory-A/large-supplier+0.4"."""
+        return self._tally.take()
+
     def reset(self, seeds: NDArray[np.uint64] | None = None) -> None:
         """Starts every game afresh; see ``BatchedGame.reset``."""
         self.game.reset(seeds)
@@ -249,11 +264,16 @@ class Managed(Wrapper):
         self._turns[fresh] = 0
         if self.config.speaks:
             self._addressed[fresh] = self._alive[fresh].argmax(1)
+        elif self.config.manager == "scripted" and self._advice and fresh.any():
+            self._asks[fresh] = self._worth[1, self._advice()[fresh]] != 0
 
     def _outcome(self) -> dict[str, NDArray[np.float32]]:
         """Every score as it stands."""
         found = {name: self._inner[:, k].copy() for k, name in enumerate(self.game.scoring)}
         own = {name: self._totals[:, k].astype(np.float32) for k, name in enumerate(SCORING)}
+        if self._bounds:
+            least, most = self._bounds
+            own["gap"] = (own["raw"] - np.float32(least)) / np.float32(most - least)
         return {name: own[name] if name in own else found[name] for name in self.scoring}
 
     def _show(self) -> None:

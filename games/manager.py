@@ -12,7 +12,9 @@ from games.core import BatchedGame
 from games.deeds import Ask, find_deeds
 from games.text import PAD, Phrasebook
 
-KINDS = ("incentives", "recommendation", "hidden", "subsidy", "shared", "none")
+KINDS = ("incentives", "recommendation", "hidden", "subsidy", "scripted", "shared", "none")
+SPEAKING = ("incentives", "recommendation", "hidden")
+"""Those in which the manager has a seat."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,14 @@ class ManagerConfig:
     Attributes:
         manager: ``incentives``: a manager that asks and offers. ``recommendation``: it asks and
             offers nothing. ``hidden``: it asks and pays, and the players do not hear it. Without a
-            seat of its own: ``subsidy``, the same offer to everybody for ever; ``shared``, where
-            each player gets the mean of the raw rewards; and ``none``.
+            seat of its own: ``subsidy``, the same offer to everybody for ever; ``scripted``, that
+            offer to whoever would do the deed where all play for the whole; ``shared``, where each
+            player gets the mean of the raw rewards; and ``none``.
         every: rounds from one time that the manager speaks to the next: own turns of whoever has
             the most of them.
         kappa: what a payment or tax of one costs the manager.
         offers: what may be offered for a deed, () for what the game declares. A subsidy is one
-            offer, by default the smallest payment declared.
+            offer, scripted or not, by default the smallest payment declared.
         deeds: names of the deeds that may be asked for, with commas; "" for all, and for a subsidy
             the first.
 
@@ -55,12 +58,17 @@ class ManagerConfig:
     @property
     def speaks(self) -> bool:
         """Whether there is a seat for the manager."""
-        return self.manager in ("incentives", "recommendation", "hidden")
+        return self.manager in SPEAKING
 
     @property
     def heard(self) -> bool:
         """Whether the players read what they are asked."""
-        return self.manager in ("incentives", "recommendation", "subsidy")
+        return self.manager in ("incentives", "recommendation", "subsidy", "scripted")
+
+    @property
+    def constant(self) -> bool:
+        """Whether there is one offer only."""
+        return self.manager in ("subsidy", "scripted")
 
 
 def find_asks(game: BatchedGame, config: ManagerConfig) -> tuple[Ask, ...]:
@@ -79,7 +87,7 @@ def find_asks(game: BatchedGame, config: ManagerConfig) -> tuple[Ask, ...]:
     nothing = Ask(None, 0.0)
     if config.manager in ("shared", "none"):
         return (nothing,)
-    if config.manager == "subsidy":
+    if config.constant:
         deed = chosen[0]
         offers = config.offers or tuple(sorted(x for x in deed.offers if x > 0)[:1])
         if len(offers) != 1:
@@ -91,6 +99,36 @@ def find_asks(game: BatchedGame, config: ManagerConfig) -> tuple[Ask, ...]:
     if config.manager == "recommendation":
         asks = [Ask(deed, 0.0) for deed in chosen]
     return (nothing, *dict.fromkeys(asks))
+
+
+class Tally:
+    """How often each player was told what, since somebody last looked.
+
+    It is for watching, and no part of a game's state.
+
+    Args:
+        names: of the players.
+        asks: what can be said to each.
+    """
+
+    def __init__(self, names: tuple[str, ...], asks: tuple[Ask, ...]) -> None:
+        self._names = [name.replace(" ", "-") for name in names]
+        self._asks = [ask.short for ask in asks]
+        self._counts = np.zeros((len(names), len(asks)), np.int64)
+
+    def add(self, seat: NDArray[np.integer], ask: NDArray[np.integer]) -> None:
+        """Counts what was said."""
+        np.add.at(self._counts, (seat, ask), 1)
+
+    def take(self) -> dict[str, float]:
+        """The share of each ask among all that a player was told, by "factory-A/nothing"."""
+        shares = self._counts / np.maximum(1, self._counts.sum(1, keepdims=True))
+        self._counts[:] = 0
+        return {
+            f"{name}/{ask}": float(share)
+            for name, row in zip(self._names, shares, strict=True)
+            for ask, share in zip(self._asks, row, strict=True)
+        }
 
 
 class Reads:

@@ -152,6 +152,12 @@ class Setting:
         return "".join([self.game, "" if one else f":{self.players}", *options])
 
     @property
+    def seats(self) -> int:
+        """Seats of a game: the players', and the manager's where there is one."""
+        manager = self.options.get("manager")
+        return self.players + (manager in import_module("games.manager").SPEAKING)
+
+    @property
     def at_once(self) -> int:
         """Games that a training run plays at once at the most."""
         # Consoles are what takes memory and time to make.
@@ -241,13 +247,16 @@ def parse_all(names: Iterable[str]) -> tuple[Setting, ...]:
     return settings
 
 
-def complete(names: Iterable[str], players: str | None, preset: str | None) -> tuple[str, ...]:
+def complete(
+    names: Iterable[str], players: str | None, preset: str | None, manager: str | None = None
+) -> tuple[str, ...]:
     """Names with what stands beside them on a command line.
 
     Args:
         names: of settings.
         players: for those that name no number of players.
         preset: for those that name no option.
+        manager: a kind of manager, for those that name none.
     """
     found = []
     for name in names:
@@ -256,6 +265,8 @@ def complete(names: Iterable[str], players: str | None, preset: str | None) -> t
             head = f"{head}:{players}"
         if preset is not None and not at:
             at, tail = "@", preset
+        if manager is not None and "@manager=" not in f"{at}{tail}":
+            at, tail = "@", f"manager={manager}" + (f"@{tail}" if tail else "")
         found.append(f"{head}{at}{tail}")
     return tuple(found)
 

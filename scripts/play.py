@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +41,9 @@ class Options:
     """Number of players; without it, you and those that are named."""
     seat: int = 1
     """Your seat; seat 1 begins."""
+    role: Annotated[str | None, tyro.conf.arg(name="as", metavar="ROLE")] = None
+    """Your role, where seats differ in theirs: you take the first seat of it. As manager of a game
+    that is named without one, you may ask and offer whatever the game declares."""
     name: str = "you"
     """What you are called in a saved game."""
     adviser: Annotated[str | None, tyro.conf.arg(metavar="AGENT")] = None
@@ -66,10 +69,10 @@ def main(args: Sequence[str]) -> None:
         _at_consoles(options)
         return
     if not options.partners:
-        raise ValueError("nobody to play with: name an agent, as in --with bot:smart")
+        options = replace(options, partners=_usual_partner(options))
     setting = _setting(options)
-    if not 1 <= options.seat <= setting.players:
-        raise ValueError(f"--seat must be from 1 to {setting.players}, got {options.seat}")
+    if not 1 <= options.seat <= setting.seats:
+        raise ValueError(f"--seat must be from 1 to {setting.seats}, got {options.seat}")
     if options.seed is not None and options.seed < 0:
         raise ValueError(f"--seed cannot be negative, got {options.seed}")
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
@@ -77,7 +80,12 @@ def main(args: Sequence[str]) -> None:
     check_file(file, "--save")
     if file.exists():
         raise ValueError(f"{file} is there already: name another file with --save")
-    setting.batched(1)  # an odd option is refused before anybody is loaded
+    roles = setting.batched(1).roles  # an odd option is refused before anybody is loaded
+    if options.role is not None:
+        if options.role not in roles:
+            known = ", ".join(dict.fromkeys(roles))
+            raise ValueError(f"{setting.name} has no {options.role}: choose from {known}")
+        options = replace(options, seat=roles.index(options.role) + 1)
     seats = _seats(options, setting)
     # They import torch: not for --help.
     if setting.game == "hanabi":
@@ -85,6 +93,20 @@ def main(args: Sequence[str]) -> None:
     else:
         from scripts.sitting import Sitting  # type: ignore[assignment]
     Sitting(setting, seed, seats, file, Console()).run()
+
+
+def _usual_partner(options: Options) -> tuple[str, ...]:
+    """The agent that comes with the package for a game that has its name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    from marl.runs import roster
+
+    name = parse_setting(options.game)[0].game
+    if options.role is None or name not in roster.shipped():
+        raise ValueError("nobody to play with: name an agent, as in --with bot:smart")
+    return (name,)
 
 
 def _setting(options: Options) -> Setting:
@@ -95,16 +117,18 @@ def _setting(options: Options) -> Setting:
     """
     others = len(options.partners)
     named = ":" in options.game.partition("@")[0]
-    players = options.players or (None if named else others + 1)
-    (name,) = complete((options.game,), players and str(players), options.variant)  # type: ignore[arg-type]
+    players = options.players or (None if named or options.role else others + 1)
+    manager = "incentives" if options.role == "manager" else None
+    (name,) = complete((options.game,), players and str(players), options.variant, manager)  # type: ignore[arg-type]
     found = parse_setting(name)
     if len(found) > 1:
         raise ValueError(f"{name} means {len(found)} settings: name one number of players")
-    if found[0].players < 2:
+    seats = found[0].seats
+    if seats < 2:
         raise ValueError(f"{found[0].game} is played alone: there is nobody to sit down with")
-    if others not in (1, found[0].players - 1):
+    if others not in (1, seats - 1):
         raise ValueError(
-            f"{found[0].players} players are you and {found[0].players - 1} others, but {others} "
+            f"{seats} players are you and {seats - 1} others, but {others} "
             "are named: name one for all, or one for each"
         )
     return found[0]
@@ -119,7 +143,7 @@ def _seats(options: Options, setting: Setting) -> Seats:
     from marl.runs import roster
     from scripts.sitting import Seats
 
-    players, mine = setting.players, options.seat - 1
+    players, mine = setting.seats, options.seat - 1
     partners = options.partners
     names = [*partners] * (1 if len(partners) == players - 1 else players - 1)
     adviser = options.adviser or names[0]

@@ -68,7 +68,7 @@ class Sitting:
         self.file, self.console = file, console
         self.batch = self.begin()
         # The adviser first: a table tells what its first policy remembered before a turn.
-        order = [seats.mine, *(s for s in range(setting.players) if s != seats.mine)]
+        order = [seats.mine, *(s for s in range(setting.seats) if s != seats.mine)]
         self.table = Table(
             self.batch,
             [seats.policies[seat] for seat in order],

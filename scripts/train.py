@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from games.manager import KINDS
 from games.settings import complete, parse_numbers
 from marl.runs.config import TrainConfig
 from marl.runs.roster import refuse_export
@@ -43,6 +44,9 @@ class _Session:
     """Numbers of players of the games that are named without: "2", "2-5" or "2,4"."""
     variant: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Preset of the rules of the games that are named without options."""
+    manager: Annotated[str | None, tyro.conf.arg(metavar="[KIND]")] = None
+    """What manages the games: incentives, if nothing is said behind it, or a control to compare
+    with, such as recommendation, subsidy, shared and none. It becomes a part of their names."""
     workers: int = 0
     """Processes that infer behind a pool; 0 for all in one process, with the same bits always."""
     actors: int = 1
@@ -100,7 +104,7 @@ class Train(TrainConfig, _Session):
     shape. Without a name they are random."""
 
     def __post_init__(self) -> None:
-        names = complete(self.games, self.players, self.variant)
+        names = complete(self.games, self.players, self.variant, self.manager)
         object.__setattr__(self, "games", names)
         _Session.__post_init__(self)
         TrainConfig.__post_init__(self)
@@ -132,7 +136,7 @@ def read(args: Sequence[str]) -> Train:
     Raises:
         ValueError: if options contradict each other or what is in the run directory.
     """
-    args = [*_preset(args), *args]
+    args = [*_preset(args), *_manager(args)]
     options = parse(Train, COMMAND, args)
     check_folder(options.run_dir, "--run-dir")
     # With --seeds each run has a configuration of its own.
@@ -198,6 +202,14 @@ def _preset(args: Sequence[str]) -> tuple[str, ...]:
     return PRESETS[name].options if name in PRESETS else ()
 
 
+def _manager(args: Sequence[str]) -> list[str]:
+    """The arguments with what a bare --manager means."""
+    return [
+        f"{arg}=incentives" if arg == "--manager" and following not in KINDS else arg
+        for arg, following in zip(args, [*args[1:], ""], strict=True)
+    ]
+
+
 def _as_it_was(options: Train, args: Sequence[str]) -> Train:
     """The options on top of the configuration that the run was started with.
 
@@ -230,6 +242,11 @@ def _other_games(saved: TrainConfig, options: Train) -> str | None:
     presets = {setting.options.get("preset") for setting in saved.settings()}
     if options.variant is not None and presets != {options.variant}:
         return f"{began}, not with --variant {options.variant}"
+    if options.manager is not None and any(
+        str(setting.options.get("manager", "none")).lower() != options.manager
+        for setting in saved.settings()
+    ):
+        return f"{began}, not with --manager {options.manager}"
     return None
 
 

@@ -12,6 +12,8 @@ at the small supplier, then at the large one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -24,6 +26,49 @@ Profile = NDArray[np.float32]
 
 TIE = 1e-7
 """A gain below this is none: it may come from rounding."""
+
+
+MAX_STATES = 6000
+"""Of a setting that is solved by the way, where a game is made: seconds."""
+
+
+class Solution(NamedTuple):
+    """What a game tells of its own setting.
+
+    Attributes:
+        selfish: where self-interest leads (see ``Solver.selfish``).
+        optimum: the most that all factories together can expect.
+        moves: int8 [P, T, S], what each does for it.
+    """
+
+    selfish: float
+    optimum: float
+    moves: NDArray[np.int8]
+
+
+@lru_cache(maxsize=8)
+def solve(config: SupplyChainConfig) -> Solution | None:
+    """The solution of a setting; None where that would take longer than seconds."""
+    own = (config.room + 1) * (config.room + 2) // 2
+    if own**config.players * (config.max_backlog + 1) > MAX_STATES:
+        return None
+    solver = Solver(config)
+    optimum, profile = solver.optimum()
+    return Solution(solver.selfish()[0], optimum, profile.argmax(3).astype(np.int8))
+
+
+def state_index(
+    config: SupplyChainConfig,
+    stock: NDArray[np.integer],
+    owed: NDArray[np.integer],
+    backlog: NDArray[np.integer],
+) -> Ints:
+    """Numbers of states, int64 [n], from stock and parts on order [n, P] and backlog [n]."""
+    pairs, numbers = places(config.room)
+    state = np.zeros(len(backlog), np.int64)
+    for seat in range(config.players):
+        state = state * len(pairs) + numbers[stock[:, seat], owed[:, seat]]
+    return state * (config.max_backlog + 1) + backlog
 
 
 @dataclass(frozen=True)
@@ -69,12 +114,8 @@ class Solver:
     def index(
         self, stock: NDArray[np.integer], owed: NDArray[np.integer], backlog: NDArray[np.integer]
     ) -> Ints:
-        """Numbers of states, int64 [n], from stock and parts on order [n, P] and backlog [n]."""
-        pairs, numbers = places(self.config.room)
-        state = np.zeros(len(backlog), np.int64)
-        for seat in range(self.config.players):
-            state = state * len(pairs) + numbers[stock[:, seat], owed[:, seat]]
-        return state * (self.config.max_backlog + 1) + backlog
+        """Numbers of states; see ``state_index``."""
+        return state_index(self.config, stock, owed, backlog)
 
     def optimum(self) -> tuple[float, Profile]:
         """The most that all factories together can expect, and a profile that gets it."""
@@ -116,6 +157,24 @@ class Solver:
         returns = self.returns(profile)
         seats = range(self.config.players)
         return max(self.best_response(profile, seat)[0] - float(returns[seat]) for seat in seats)
+
+    def selfish(self, rounds: int = 1) -> tuple[float, Profile]:
+        """Where self-interest leads: best responses in turn, from play at random.
+
+        Every factory in its turn does what is best for itself against what the others do now. This
+        need not come to rest; independent learners end near it.
+
+        Args:
+            rounds: how often each has its turn.
+
+        Returns:
+            the welfare at the end, and the profile.
+        """
+        profile = self._anything()
+        for _ in range(rounds):
+            for seat in range(self.config.players):
+                _, profile = self.best_response(profile, seat)
+        return float(self.returns(profile).sum()), profile
 
     def equilibrium(self, best: bool = True) -> Equilibrium:
         """A Markov perfect equilibrium in pure moves, as far as there is one.
@@ -178,6 +237,16 @@ class Solver:
             own[policies[seat] == 0] = 0  # also what there is no room for
             each.append((policies[seat] * own).sum(axis=1))
         return np.stack(each, axis=1)
+
+    def _anything(self) -> Profile:
+        """Every factory draws from all the moves that it has room for."""
+        profile = self._nobody()
+        room = self.config.room
+        free = (self._cases.options - 1) // 2
+        parts = np.concatenate([[0], np.arange(1, room + 1), np.arange(1, room + 1)])
+        legal = parts <= free[:, :, None]  # [S, P, A]
+        profile[:] = (legal / legal.sum(2, keepdims=True)).swapaxes(0, 1)[:, None]
+        return profile
 
     def _nobody(self) -> Profile:
         shape = (self.config.players, self.config.periods, self.states, self.moves)

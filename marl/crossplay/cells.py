@@ -72,7 +72,7 @@ class CrossplayConfig:
         if self.seed < 0:
             raise ValueError(f"the seed of cross-play cannot be negative, got {self.seed}")
         for setting in self.parsed():
-            if setting.players < 2:
+            if setting.seats < 2:
                 raise ValueError(f"cross-play needs 2 players or more, {setting.name} has one")
         # One name for each setting, however they were written.
         names = tuple(setting.name for setting in self.parsed())
@@ -123,7 +123,7 @@ class Cell:
 
     def seating(self, num_games: int) -> NDArray[np.int64]:
         """Who sits where: int64 [num_games, players], 0 for the guest and 1 for hosts."""
-        seats = np.arange(self.setting.players)
+        seats = np.arange(self.setting.seats)
         return (seats != np.arange(num_games)[:, None] % len(seats)).astype(np.int64)
 
 
@@ -180,7 +180,7 @@ class Crossplay:
             able = [i for i in range(len(self.entrants)) if i not in self.unable[setting]]
             for guest in able:
                 for hosts in able:
-                    if setting.players > 2 or guest <= hosts:
+                    if setting.seats > 2 or guest <= hosts:
                         yield Cell(number, guest, hosts, setting)
 
     def pending(self) -> list[Cell]:

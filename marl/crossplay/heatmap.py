@@ -117,8 +117,8 @@ def _footer(matrix: Matrix) -> str:
     games = next(iter(matrix.cells.values())).games
     lines.append(
         f"{games} games a cell, both seatings; ± one standard error"
-        if matrix.setting.players == 2
-        else f"one of the row among {matrix.setting.players - 1} of the column; {games} games a "
+        if matrix.setting.seats == 2
+        else f"one of the row among {matrix.setting.seats - 1} of the column; {games} games a "
         "cell; ± one standard error"
     )
     return "\n".join(lines)

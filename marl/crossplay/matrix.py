@@ -140,7 +140,7 @@ def matrix(crossplay: Crossplay, setting: Setting) -> Matrix:
     missing = sum(cell in crossplay.pending() for cell in cells)
     if missing:
         raise ValueError(f"{missing} cells of {setting.name} have not been played yet")
-    players = setting.players
+    players = setting.seats
     rules = tuple(name for name in setting.batched(1).scoring if name != LOST)
     rng = np.random.default_rng([config.seed, players])
     n = config.games
@@ -173,7 +173,7 @@ def _figures(
     mirrored: bool,
 ) -> CellFigures:
     """A cell's figures, seen from its guest, or (of two players) from its host."""
-    players = cell.setting.players
+    players = cell.setting.seats
     turn = np.arange(len(played.turns)) % players
     by_turn = {}
     for rule in estimates:

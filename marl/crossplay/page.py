@@ -62,7 +62,7 @@ def render(config: CrossplayConfig, matrices: Sequence[Matrix], tops: Sequence[f
 
 
 def _section(matrix: Matrix, top: float) -> str:
-    n, setting = matrix.setting.players, matrix.setting
+    n, setting = matrix.setting.seats, matrix.setting
     cards = [_card("self-play", matrix.self_play)]
     if matrix.cross_play is not None and matrix.gap is not None:
         cards += [_card("cross-play", matrix.cross_play), _card("gap", matrix.gap)]
@@ -113,7 +113,7 @@ def _heat_map(matrix: Matrix, names: Sequence[str], top: float) -> str:
             mean = matrix.agents[guest].cross_play
             tiles.append(_shade(None if mean is None else mean[rule], top, "cross-play"))
             rows.append(f'<tr><th scope="row">{name}</th>{"".join(tiles)}</tr>')
-        corner = "agent \\ partner" if matrix.setting.players == 2 else "one \\ the others"
+        corner = "agent \\ partner" if matrix.setting.seats == 2 else "one \\ the others"
         tables.append(
             f'<table class="heat rule" data-rule="{rule}"><caption>{outcome(rule)}</caption>'
             "<thead><tr>"
@@ -168,7 +168,7 @@ def _agents(matrix: Matrix, names: Sequence[str]) -> str:
         "alone among others": "as_guest",
         "with one other": "as_hosts",
     }
-    if matrix.setting.players == 2:  # the three are the same
+    if matrix.setting.seats == 2:  # the three are the same
         columns = dict(list(columns.items())[:2])
     tables = []
     for rule in matrix.rules:
@@ -191,14 +191,14 @@ def _interval(agent: AgentFigures, field: str, rule: str) -> str:
 
 
 def _cells(matrix: Matrix, names: Sequence[str]) -> str:
-    heads = ["agent", "partner"] if matrix.setting.players == 2 else ["one", "the others"]
+    heads = ["agent", "partner"] if matrix.setting.seats == 2 else ["one", "the others"]
     heads += ["mean", "95 % interval", "lost", "moves", "games"]
     tables = []
     for rule in matrix.rules:
         rows = [
             _row(figures, names, rule)
             for (guest, hosts), figures in sorted(matrix.cells.items())
-            if matrix.setting.players > 2 or guest <= hosts
+            if matrix.setting.seats > 2 or guest <= hosts
         ]
         tables.append(_table(heads, rows, rule))
     return "".join(tables)

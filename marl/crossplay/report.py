@@ -61,7 +61,7 @@ def _cell_rows(matrices: Sequence[Matrix]) -> Iterator[dict[str, Any]]:
     for one in matrices:
         n = len(one.names)
         for guest, hosts in ((g, h) for g in range(n) for h in range(n)):
-            if one.setting.players == 2 and guest > hosts:
+            if one.setting.seats == 2 and guest > hosts:
                 continue
             figures = one.cells.get((guest, hosts))
             row: dict[str, Any] = {
@@ -119,7 +119,7 @@ def _values(crossplay: Crossplay, matrices: Sequence[Matrix]) -> dict[str, Any]:
     for one in matrices:
         values = asdict(one) | {"setting": one.setting.name, "cells": []}
         for (guest, hosts), figures in sorted(one.cells.items()):
-            if one.setting.players > 2 or guest <= hosts:
+            if one.setting.seats > 2 or guest <= hosts:
                 names = {"guest": one.names[guest], "hosts": one.names[hosts]}
                 values["cells"].append(asdict(figures) | names)
         del values["names"]

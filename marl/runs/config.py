@@ -126,7 +126,7 @@ class TrainConfig:
                 "them: leave out one of the two"
             )
         for setting in self.settings() if self.partners.any else ():
-            if setting.players < 2:
+            if setting.seats < 2:
                 raise ValueError(f"{setting.name} has no seat for a partner")
 
     def settings(self) -> tuple[Setting, ...]:

@@ -182,6 +182,7 @@ class SerialRun:
             "act/taught_steps": sum(actor.env_steps for actor in self.teachers),
             "act/epsilon": float(np.mean([actor.epsilons.mean() for actor in self.actors])),
             **self._outcomes(),
+            **self._asked(),
         }
 
     def _outcomes(self) -> dict[str, float]:
@@ -198,6 +199,15 @@ class SerialRun:
                     name = f"partners/{setting.slug}/{label}/{actor.game.scoring[0]}"
                     metrics[name] = float(total / games)
         return metrics
+
+    def _asked(self) -> dict[str, float]:
+        """Who was asked for what by the manager of training games since the last call, if any."""
+        return {
+            f"asked/{setting.slug}/{name}": share
+            for setting, actor in zip(self.settings, self.actors, strict=True)
+            if hasattr(actor.game, "asked")
+            for name, share in actor.game.asked().items()
+        }
 
     def evaluation_metrics(self) -> dict[str, float]:
         """What greedy play came to in every setting, under every name of its scoring."""

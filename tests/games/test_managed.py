@@ -16,6 +16,8 @@ from games.wrapper import Wrapper
 LARGE = "I order 1 part from the large supplier"
 SMALL = "I order 1 part from the small supplier"
 REQUEST = "the manager asks me to order from the large supplier and offers 0.4 for each part"
+NOTHING = "the manager asks nothing of me"
+LARGE_ORDER = "order from the large supplier and offer 0.4 for each part"
 
 
 def say(batch: BatchedGame, said: str) -> NDArray[np.int64]:
@@ -207,6 +209,44 @@ def test_a_subsidy_needs_no_seat() -> None:
         assert not step.outcome["payments"].any()
     batch.reset()
     assert np.allclose(batch.step(say(batch, LARGE)).outcome["payments"], 0.6)
+
+
+def test_a_script_asks_for_what_the_optimum_does() -> None:
+    name = "supply-chain:3@periods=6@manager=scripted@manager_offers=0.3"
+    batch = games.batched(name, num_games=200, seed=4)
+    asked = 0
+    for _ in range(12):  # into the second episode
+        advice = batch.advice()[batch.due_game, batch.due_seat]
+        for row, choice in enumerate(advice.tolist()):
+            heard = batch.phrasebook.render(batch.facts[row])[-1]
+            does = "large" in batch.phrasebook[choice]
+            assert heard == (REQUEST.replace("0.4", "0.3") if does else NOTHING)
+            asked += does
+        step = batch.step((batch.choices == advice[:, None]).argmax(1))
+    assert asked
+    assert np.allclose(step.outcome["payments"], 0.3 * step.outcome["dear"], atol=1e-5)
+    with pytest.raises(ValueError, match="nobody knows what is best"):
+        games.batched("escape-room@manager=scripted", num_games=1)
+
+
+def test_the_gap_is_measured_between_self_interest_and_the_optimum() -> None:
+    batch = games.batched("supply-chain:3@periods=6@manager=none", num_games=8)
+    least, most = batch.bounds
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        step = batch.step(at_random(batch, rng))
+    closed = (step.outcome["raw"] - least) / (most - least)
+    assert np.allclose(step.outcome["gap"], closed, atol=1e-5)
+    assert "gap" not in games.batched("supply-chain:3@plenty@manager=none", 1).scoring
+
+
+def test_who_was_asked_what_is_counted_until_it_is_told() -> None:
+    batch = games.batched("supply-chain:2@manager=incentives@manager_offers=0.4", num_games=4)
+    tell(batch, "I ask nothing of factory A", f"I ask factory B to {LARGE_ORDER}")
+    told = batch.asked()
+    assert told["factory-A/nothing"] == told["factory-B/large-supplier+0.4"] == 1
+    assert told["factory-B/nothing"] == 0
+    assert not any(batch.asked().values())
 
 
 def test_a_shared_reward_is_the_mean() -> None:

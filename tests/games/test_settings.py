@@ -202,6 +202,30 @@ def test_what_a_name_says_wins(
 # --- what is made of it -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "seats"),
+    [
+        ("hanabi:3", 3),
+        ("supply-chain:3@manager=incentives", 4),
+        ("supply-chain:3@manager=hidden", 4),
+        ("supply-chain:3@manager=subsidy", 3),
+        ("supply-chain:3@manager=none", 3),
+    ],
+)
+def test_a_manager_has_a_seat_of_its_own(name: str, seats: int) -> None:
+    setting = parse(name)[0]
+    assert setting.seats == seats == setting.batched(1).num_players
+
+
+def test_a_manager_named_beside_a_game_becomes_a_part_of_its_name() -> None:
+    names = ("supply-chain:3@lever", "hanabi", "stag-hunt@manager=none")
+    assert complete(names, None, None, "shared") == (
+        "supply-chain:3@manager=shared@lever",
+        "hanabi@manager=shared",
+        "stag-hunt@manager=none",
+    )
+
+
 def test_a_setting_makes_its_game() -> None:
     game = games.batched("hanabi:3@small", num_games=4, seed=7, life_tokens=2)
     same = games.setting("hanabi:3@small@life_tokens=2").batched(4, 7)

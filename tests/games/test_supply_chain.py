@@ -259,6 +259,15 @@ def test_nothing_is_to_be_gained_where_the_small_supplier_ships_everything() -> 
     assert equilibrium.unsolved == 0
 
 
+def test_self_interest_ends_where_the_last_to_answer_has_nothing_to_gain() -> None:
+    solver = Solver(SupplyChainConfig(periods=6))
+    welfare, profile = solver.selfish()
+    assert welfare == pytest.approx(solver.returns(profile).sum(), abs=1e-9)
+    assert solver.best_response(profile, 2)[0] == pytest.approx(solver.returns(profile)[2])
+    assert profile[:, :, :, 3:].sum() < 0.2 * profile.sum()  # hardly anything dear
+    assert welfare < 0.8 * solver.optimum()[0]
+
+
 def test_an_equilibrium_leaves_nothing_to_gain() -> None:
     solver = Solver(SupplyChainConfig(periods=4))
     value, profile = solver.optimum()

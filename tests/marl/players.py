@@ -51,6 +51,8 @@ class Hashing:
         ):
             plays = (choices[:count] >= first) & (choices[:count] < past)
             wanted = np.flatnonzero(plays if mixed[row] % 9 == 0 or plays.all() else ~plays)
+            if not len(wanted):  # in other games than Hanabi
+                wanted = np.arange(count)
             found[row] = wanted[mixed[row] // 9 % len(wanted)]
         after = np.stack([memory[:, 0] * 3 % 97 + self.salt, memory[:, 1] + 1], 1)
         values = np.zeros(observations.choices.shape, np.float32)

@@ -19,6 +19,7 @@ from games import Setting
 from marl.acting.evaluate import evaluate
 from marl.acting.table import Played, observe, play
 from marl.crossplay.cells import Cell, Crossplay, CrossplayConfig, enter, fingerprint
+from marl.crossplay.matrix import matrix
 from tests.marl.players import Acted, Hashing, entrant, exported, play_all
 
 
@@ -65,6 +66,17 @@ def one_at_a_time(policies: list[Hashing], seating: NDArray[np.int64], seed: int
         np.zeros(len(seating), np.bool_),
         np.array(turns, np.int32),
     )
+
+
+def test_a_manager_is_seated_like_everybody_else(tmp_path: Path) -> None:
+    name = "supply-chain:2@periods=3@manager=incentives"
+    crossplay = play_all(tmp_path / "cells", "ab", (name,), games=6)
+    (managed,) = crossplay.config.parsed()
+    cell = Cell(0, 0, 1, managed)
+    assert cell.seating(3).tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    figures = matrix(crossplay, managed).cells[0, 1]
+    assert len(figures.by_turn["raw"]) == 3
+    assert len(list(crossplay.cells())) == 4  # one among two others is no pairing
 
 
 @pytest.mark.parametrize("players", [2, 3, 4, 5])
