@@ -12,6 +12,8 @@ import tyro
 
 from games.settings import complete, parse_all
 from scripts.arguments import parse
+from scripts.progress import GamesBar
+from transport.signals import StopFlag
 
 if TYPE_CHECKING:
     from marl.crossplay.adhoc import Adhoc
@@ -59,28 +61,18 @@ def main(args: Sequence[str]) -> None:
     settings = parse_all(complete(("hanabi",), options.players, None))
     # They import torch: not for --help.
     from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from marl.crossplay.adhoc import count, measure, report, save, table
     from marl.lanes import prepare_process
 
     prepare_process()
-    console = Console(stderr=True)
     agents = tuple(name.rstrip("/") or name for name in options.agents)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("games"),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    ) as progress:
-        bar = progress.add_task("", total=count(agents, settings, options.part, options.games))
+    total = count(agents, settings, options.part, options.games)
+    with StopFlag() as stop, GamesBar(Console(stderr=True), total) as bar:
 
         def on_end(what: str, games: int) -> None:
-            progress.update(bar, advance=games, description=escape(what))
+            bar.say(what)
+            bar.advance(games)
 
         found = measure(
             agents,
@@ -90,12 +82,16 @@ def main(args: Sequence[str]) -> None:
             seed=options.seed,
             device=options.device,
             on_end=on_end,
+            stop=stop,
         )
-    _show(found)
-    if options.json is not None:
+    if found.meetings:
+        _show(found)
+    if options.json is not None and found.meetings:
         save(options.json, json.dumps(report(found), indent=2) + "\n")
-    if options.csv is not None:
+    if options.csv is not None and found.meetings:
         save(options.csv, table(found))
+    if not found.whole:
+        raise KeyboardInterrupt(f"interrupted after {len(found.meetings)} meetings")
 
 
 def _show(found: Adhoc) -> None:
@@ -114,7 +110,7 @@ def _show(found: Adhoc) -> None:
         shown.add_column("partner")
         for label in labels([agent.removeprefix("bot:") for agent in agents]):
             shown.add_column(escape(label), justify="right")
-        for kind in dict.fromkeys(average.kind for average in averages):
+        for kind in dict.fromkeys(meeting.kind for meeting in meetings):
             of_kind = [m for m in meetings if m.kind == kind]
             for partner in dict.fromkeys(m.partner for m in of_kind):
                 row = (m for m in of_kind if m.partner == partner)

@@ -67,7 +67,8 @@ def main(args: Sequence[str] | None = None) -> int:
         importlib.import_module(f"scripts.{command}").main(args[1:])
     except SystemExit as end:  # after --help
         return int(end.code or 0)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
+        print(f"troupe {command}: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stderr.close()

@@ -15,6 +15,7 @@ from games.settings import complete
 from scripts.arguments import parse
 from scripts.outputs import check_folder
 from scripts.progress import GamesBar
+from transport.signals import StopFlag
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,6 +69,7 @@ def main(args: Sequence[str]) -> None:
     settings = complete(options.settings, ",".join(options.players), options.variant)
     check_folder(options.out, "--out")
     # They import torch: not for --help.
+    from marl.acting.table import StoppedError
     from marl.crossplay.cells import Crossplay, CrossplayConfig, enter
     from marl.crossplay.report import PAGE_FILE, write
     from marl.lanes import prepare_process
@@ -82,17 +84,20 @@ def main(args: Sequence[str]) -> None:
     console = Console(stderr=True)
     try:
         _play(crossplay, console)
-    except KeyboardInterrupt:
+    except (StoppedError, KeyboardInterrupt):
         again = shlex.join([*COMMAND.split(), *args])
-        console.print(f"stopped; {again} goes on", markup=False, highlight=False, soft_wrap=True)
-        raise
+        raise KeyboardInterrupt(f"stopped; {again} goes on") from None
     for matrix in write(crossplay):
         _show(matrix)
     print(f"page: {options.out / PAGE_FILE}   data and pictures: {options.out}")
 
 
 def _play(crossplay: Crossplay, console: Console) -> None:
-    """Plays the cells that are missing, showing how far it is."""
+    """Plays the cells that are missing, showing how far it is.
+
+    Raises:
+        StoppedError: if somebody interrupts; the cells that have been played are kept.
+    """
     from marl.crossplay.heatmap import labels
 
     pending = crossplay.pending()
@@ -104,11 +109,11 @@ def _play(crossplay: Crossplay, console: Console) -> None:
         return
     names = labels(crossplay.config.agents)
     start = time.monotonic()
-    with GamesBar(console, len(pending) * games) as bar:
+    with StopFlag() as stop, GamesBar(console, len(pending) * games) as bar:
         for cell in pending:
             guest, hosts = (names[k] for k in (cell.guest, cell.hosts))
             bar.say(f"{cell.setting.name}: {guest} with {hosts}")
-            crossplay.play(cell, bar.advance)
+            crossplay.play(cell, bar.advance, stop)
     rate = len(pending) * games / (time.monotonic() - start)
     console.print(f"{len(pending) * games:,} games, {rate:,.0f} a second")
 

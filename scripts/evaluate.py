@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from scripts.arguments import parse
 from scripts.bench import machine, versions
 from scripts.outputs import PICTURES, check_file
 from scripts.progress import GamesBar
+from transport.signals import StopFlag
 
 if TYPE_CHECKING:
     from marl.acting.evaluate import Evaluation
@@ -30,6 +32,7 @@ class Options:
     """Plays games greedily, every seat by the same agent, and reports the scores.
 
     A lost game of Hanabi is scored in both ways that are in use: 0, and the points on the table.
+    Interrupted, it reports the games of the batches that have been played to their end.
     """
 
     agent: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
@@ -80,6 +83,10 @@ def main(args: Sequence[str]) -> None:
     for setting in settings:  # what is wrong is said before the first is played
         member.check(setting)
     found = _play(member.policy, settings, options)
+    played, wanted = sum(map(len, found)), len(settings) * options.games
+    interrupted = f"interrupted after {played:,} of {wanted:,} games"
+    if not played:
+        raise KeyboardInterrupt(interrupted)
     _show(options, found)
     if options.json is not None:
         about = {
@@ -94,19 +101,30 @@ def main(args: Sequence[str]) -> None:
     if picture := options.png or _in_run(options.agent):
         save_histogram(picture, found, options.agent)
         print(f"picture: {picture}")
+    if played < wanted:
+        raise KeyboardInterrupt(interrupted)
 
 
 def _play(policy: Policy, settings: Sequence[Setting], options: Options) -> list[Evaluation]:
-    """Plays every setting, showing how far it is."""
+    """Plays every setting, showing how far it is; interrupted, only what has been played."""
     from rich.console import Console
 
-    from marl.acting.evaluate import evaluate
+    from marl.acting.evaluate import evaluate, evaluation_of
+    from marl.acting.table import StoppedError
 
     found = []
-    with GamesBar(Console(stderr=True), len(settings) * options.games) as bar:
+    games, seed = options.games, options.seed
+    with StopFlag() as stop, GamesBar(Console(stderr=True), len(settings) * games) as bar:
         for setting in settings:
             bar.say(setting.name)
-            found.append(evaluate(policy, setting, options.games, options.seed, on_end=bar.advance))
+            start = time.perf_counter()
+            try:
+                found.append(evaluate(policy, setting, games, seed, on_end=bar.advance, stop=stop))
+            except StoppedError as stopped:
+                if stopped.played is not None:
+                    seconds = time.perf_counter() - start
+                    found.append(evaluation_of(setting, seed, stopped.played, seconds))
+                break
     return found
 
 
@@ -150,8 +168,9 @@ def _show(options: Options, found: Sequence[Evaluation]) -> None:
     for heading in ("setting", *(outcome(name) for name in names), "turns", "games/s"):
         table.add_column(heading, justify="right")
     for one in found:
+        played = "" if len(one) == options.games else f", {len(one):,} games"
         table.add_row(
-            one.setting.name,
+            one.setting.name + played,
             *(_figure(one, name) for name in names),
             f"{one.played.turns.mean():.1f}",
             f"{one.games_per_second:,.0f}",

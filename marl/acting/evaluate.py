@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.settings import Setting
-from marl.acting.table import AT_ONCE, Played, play_many
+from marl.acting.table import AT_ONCE, Played, never, play_many
 from marl.core import Policy
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Evaluation:
 
     def __len__(self) -> int:
         """Number of games, N."""
-        return len(self.played.turns)
+        return len(self.played)
 
     def outcome(self, name: str | None = None) -> NDArray[np.float32]:
         """float32 [N], what the games came to under one name; None for the headline.
@@ -114,6 +114,7 @@ def evaluate(
     *,
     at_once: int = AT_ONCE,
     on_end: Callable[[int], None] = lambda games: None,
+    stop: Callable[[], bool] = never,
 ) -> Evaluation:
     """Plays ``games`` games greedily, every seat by the same policy with a memory of its own.
 
@@ -126,8 +127,10 @@ def evaluate(
         seed: of the first game; the others count up from it.
         at_once: games in a batch.
         on_end: told how many games have ended, from whatever thread ended them.
+        stop: asked before every step whether to stop, from whatever thread makes it.
 
     Raises:
+        StoppedError: if it was to stop before all games had ended; it holds those that had.
         ValueError: if ``games`` or ``at_once`` is below 1, or ``seed`` is negative.
     """
     for name, value in (("games", games), ("at_once", at_once)):
@@ -136,8 +139,12 @@ def evaluate(
     if seed < 0:
         raise ValueError(f"the seed of an evaluation cannot be negative, got {seed}")
     start = time.perf_counter()
-    played = play_many(setting, [policy], games, seed, at_once=at_once, on_end=on_end)
-    seconds = time.perf_counter() - start
+    played = play_many(setting, [policy], games, seed, at_once=at_once, on_end=on_end, stop=stop)
+    return evaluation_of(setting, seed, played, time.perf_counter() - start)
+
+
+def evaluation_of(setting: Setting, seed: int, played: Played, seconds: float) -> Evaluation:
+    """What games have come to that have been played; see ``Evaluation``."""
     game = setting.batched(1)
     return Evaluation(setting, seed, game.scoring, game.max_score, played, seconds)
 

@@ -10,6 +10,7 @@ The loop it serves::
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -203,12 +204,49 @@ class Played:
     truncated: NDArray[np.bool_]
     turns: NDArray[np.int32]
 
+    def __len__(self) -> int:
+        """Number of games, N."""
+        return len(self.turns)
+
+    @staticmethod
+    def joined(parts: Sequence[Played]) -> Played:
+        """The games of several, one after the other; at least one part."""
+        return Played(
+            {
+                name: np.concatenate([part.outcome[name] for part in parts])
+                for name in parts[0].outcome
+            },
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("returns", "truncated", "turns")
+            ),
+        )
+
+
+class StoppedError(Exception):
+    """Games were stopped before all of them had ended.
+
+    Attributes:
+        played: the first ones, as far as whole batches have ended; None where not even the first
+            has. Single games that have ended are not among them: those would be the short ones.
+    """
+
+    def __init__(self, played: Played | None = None) -> None:
+        super().__init__(f"stopped after {len(played or ())} games")
+        self.played = played
+
+
+def never() -> bool:
+    """Nobody stops what is played."""
+    return False
+
 
 def play(
     game: BatchedGame,
     policies: Sequence[Policy],
     seating: NDArray[np.int64] | None = None,
     on_end: Callable[[int], None] = lambda games: None,
+    stop: Callable[[], bool] = never,
 ) -> Played:
     """Plays the first episode of every game, greedily.
 
@@ -220,9 +258,11 @@ def play(
         policies: who may hold a seat.
         seating: int64 [N, P], the policy of each seat; None where the first one holds all.
         on_end: told how many games have ended, at every step that ends any.
+        stop: asked before every step whether to stop.
 
     Raises:
         ValueError: if ``seating`` does not fit the batch or the policies.
+        StoppedError: if it was to stop before all games had ended.
     """
     table, n = Table(game, policies, seating), game.num_games
     outcome = {name: np.zeros(n, np.float32) for name in game.scoring}
@@ -230,6 +270,8 @@ def play(
     truncated, turns = np.zeros(n, np.bool_), np.zeros(n, np.int32)
     playing = np.ones(n, np.bool_)
     while playing.any():
+        if stop():
+            raise StoppedError
         turns += np.bincount(game.due_game, minlength=n).astype(np.int32) * playing
         step = table.step(table.choose(playing).choices)
         returns[playing] += step.rewards[playing]
@@ -252,6 +294,7 @@ def play_many(
     *,
     at_once: int = AT_ONCE,
     on_end: Callable[[int], None] = lambda games: None,
+    stop: Callable[[], bool] = never,
 ) -> Played:
     """Plays games of a setting in batches, as many side by side as there are processors.
 
@@ -265,9 +308,11 @@ def play_many(
         seating: int64 [N, P], the policy of each seat; None where the first one holds all.
         at_once: games in a batch.
         on_end: told how many games have ended, from whatever thread ended them.
+        stop: asked before every step whether to stop, from whatever thread makes it.
 
     Raises:
         ValueError: if ``seating`` does not fit the games or the policies.
+        StoppedError: if it was to stop before all games had ended; it holds those that had.
     """
     one = setting.batched(1)
     players = [policy.policy if isinstance(policy, Guard) else policy for policy in policies]
@@ -280,16 +325,31 @@ def play_many(
     alike = all(isinstance(policy, R3D2Agent | Bot) for policy in players)
     lanes = Lanes(available() if alike and one.phrasebook.closed else 1)
 
-    def part(first: int) -> Played:
+    failed = threading.Event()  # One batch, or the caller was interrupted: the others end, too.
+
+    def over() -> bool:
+        return failed.is_set() or stop()
+
+    def part(first: int) -> Played | None:
+        if over():
+            return None
         last = min(first + at_once, games)
         seats = None if seating is None else seating[first:last]
-        return play(setting.batched(last - first, seed + first), policies, seats, on_end)
+        try:
+            return play(setting.batched(last - first, seed + first), policies, seats, on_end, over)
+        except StoppedError:
+            return None
+        except BaseException:
+            failed.set()
+            raise
 
-    parts = lanes.map(part, range(0, games, at_once))
-    return Played(
-        {name: np.concatenate([part.outcome[name] for part in parts]) for name in one.scoring},
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("returns", "truncated", "turns")
-        ),
-    )
+    try:
+        parts = lanes.map(part, range(0, games, at_once))
+    finally:
+        failed.set()
+    whole = list[Played]()
+    for batch in parts:
+        if batch is None:
+            raise StoppedError(Played.joined(whole) if whole else None)
+        whole.append(batch)
+    return Played.joined(whole)

@@ -16,6 +16,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.settings import Setting
-from marl.acting.table import Played, play_many
+from marl.acting.table import Played, StoppedError, never, play_many
 from marl.core import Policy
 from marl.crossplay.matrix import LEVEL, LOST, RESAMPLES, Estimate, Sample
 from marl.runs import roster
@@ -105,8 +106,9 @@ class Adhoc:
         part: of the split.
         games: of every meeting.
         seed: of the first game of every meeting; the others count up from it.
-        meetings: every agent with every partner.
-        averages: by agent and kind.
+        meetings: every agent with every partner; the first of them where it was stopped.
+        averages: by agent and kind, of agents that have met all partners.
+        whole: whether it was not stopped.
     """
 
     part: str
@@ -114,6 +116,7 @@ class Adhoc:
     seed: int
     meetings: tuple[Meeting, ...]
     averages: tuple[Average, ...]
+    whole: bool = True
 
 
 def partners_of(part: str, device: str = "cpu") -> list[Partner]:
@@ -168,6 +171,7 @@ def measure(
     seed: int = 1,
     device: str = "cpu",
     on_end: Callable[[str, int], None] = lambda what, games: None,
+    stop: Callable[[], bool] = never,
 ) -> Adhoc:
     """Lets agents, and the ``REFERENCES``, play with every partner of a part of the split.
 
@@ -181,6 +185,7 @@ def measure(
         seed: of the first game of every meeting; the others count up from it.
         device: where networks are.
         on_end: told what is played and how many of its games have ended.
+        stop: asked before every step whether to stop; what has been found by then is returned.
 
     Raises:
         ValueError: if there is no such agent or part, somebody cannot play a setting, or a number
@@ -205,39 +210,56 @@ def measure(
             if reason is not None:
                 raise ValueError(f"{member.name} cannot play {setting.name}: {reason}")
     meetings, averages = list[Meeting](), list[Average]()
-    for setting in settings:
-        for role in roles(setting):
-            for member in members:
-                known, samples = _known(member), dict[str, dict[str, Sample]]()
-                ours = list[Meeting]()
-                for partner in partners:
-                    what = f"{setting.name}: {member.name} with {partner.name}"
-                    n = len(partner.policies)
-                    played = play_many(
-                        setting,
-                        [member.policy, *partner.policies],
-                        games,
-                        seed,
-                        seating(setting.players, games, role, n),
-                        on_end=lambda ended, what=what: on_end(what, ended),  # type: ignore[misc]
-                    )
-                    samples[partner.name] = _samples(played, setting.players, n, seed)
-                    ours.append(
-                        Meeting(
-                            member.name,
-                            partner.name,
-                            partner.kind,
-                            setting.name,
-                            role,
+    try:
+        for setting in settings:
+            for role in roles(setting):
+                for member in members:
+                    samples = dict[str, dict[str, Sample]]()
+                    first = len(meetings)
+                    for partner in partners:
+                        what = f"{setting.name}: {member.name} with {partner.name}"
+                        played = play_many(
+                            setting,
+                            [member.policy, *partner.policies],
                             games,
-                            {k: v.estimate() for k, v in samples[partner.name].items()},
-                            float(played.outcome[LOST].mean()) if LOST in played.outcome else None,
-                            partner.name in known,
+                            seed,
+                            seating(setting.players, games, role, len(partner.policies)),
+                            on_end=partial(on_end, what),
+                            stop=stop,
                         )
-                    )
-                meetings += ours
-                averages += [_average(ours, kind, samples) for kind in (RULE_LISTS, CONVENTIONS)]
+                        samples[partner.name] = _samples(
+                            played, setting.players, len(partner.policies), seed
+                        )
+                        estimates = {k: v.estimate() for k, v in samples[partner.name].items()}
+                        meetings.append(_meeting(member, partner, setting, role, played, estimates))
+                    ours = meetings[first:]
+                    averages += [
+                        _average(ours, kind, samples) for kind in (RULE_LISTS, CONVENTIONS)
+                    ]
+    except StoppedError:
+        return Adhoc(part, games, seed, tuple(meetings), tuple(averages), whole=False)
     return Adhoc(part, games, seed, tuple(meetings), tuple(averages))
+
+
+def _meeting(
+    member: roster.Member,
+    partner: Partner,
+    setting: Setting,
+    role: str,
+    played: Played,
+    scores: Mapping[str, Estimate],
+) -> Meeting:
+    return Meeting(
+        member.name,
+        partner.name,
+        partner.kind,
+        setting.name,
+        role,
+        len(played),
+        scores,
+        float(played.outcome[LOST].mean()) if LOST in played.outcome else None,
+        partner.name in _known(member),
+    )
 
 
 def count(agents: Sequence[str], settings: Sequence[Setting], part: str, games: int) -> int:

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from agents.r3d2.agent import R3D2Agent
 from games.settings import Setting, parse_all
 from marl.acting.guard import Guard
-from marl.acting.table import Played, Table, admit, play_many
+from marl.acting.table import Played, Table, admit, never, play_many
 from marl.core import Policy
 
 SETTINGS_FILE = "settings.json"
@@ -187,15 +187,24 @@ class Crossplay:
         """The cells that have not been played yet."""
         return [cell for cell in self.cells() if not (self.folder / cell.path).exists()]
 
-    def play(self, cell: Cell, on_end: Callable[[int], None] = lambda games: None) -> None:
-        """Plays a cell and writes its file, whole or not at all."""
+    def play(
+        self,
+        cell: Cell,
+        on_end: Callable[[int], None] = lambda games: None,
+        stop: Callable[[], bool] = never,
+    ) -> None:
+        """Plays a cell and writes its file, whole or not at all.
+
+        Raises:
+            StoppedError: if ``stop()`` said so before all games had ended.
+        """
         config = self.config
         policies = [self.entrants[cell.guest].policy, self.entrants[cell.hosts].policy]
         seating = cell.seating(config.games)
         if cell.guest == cell.hosts:  # all seats in one call
             policies, seating = policies[:1], np.zeros_like(seating)
         played = play_many(
-            cell.setting, policies, config.games, config.seed, seating, on_end=on_end
+            cell.setting, policies, config.games, config.seed, seating, on_end=on_end, stop=stop
         )
         values = {
             "setting": cell.setting.name,

@@ -29,7 +29,7 @@ from games.core import BatchedGame
 from games.text import Phrasebook, joined
 from marl.acting.actor import Actor
 from marl.acting.evaluate import Evaluation, evaluate
-from marl.acting.table import admit
+from marl.acting.table import StoppedError, admit, never
 from marl.episodes import Episodes
 from marl.lanes import prepare_process
 from marl.learning.learner import Learner
@@ -163,10 +163,18 @@ class SerialRun:
             self.limiter.inserted(len(episodes))
         self._played.clear()
 
-    def evaluate(self, games_each: int, seed: int = EVALUATION_SEED) -> list[Evaluation]:
-        """Greedy play of the running mean of the weights, in every setting."""
+    def evaluate(
+        self, games_each: int, seed: int = EVALUATION_SEED, stop: Callable[[], bool] = never
+    ) -> list[Evaluation]:
+        """Greedy play of the running mean of the weights, in every setting.
+
+        Raises:
+            StoppedError: if ``stop()`` said so before all games had ended.
+        """
         average = self.learner.averaged()
-        return [evaluate(average, setting, games_each, seed) for setting in self.settings]
+        return [
+            evaluate(average, setting, games_each, seed, stop=stop) for setting in self.settings
+        ]
 
     def learning_metrics(self) -> dict[str, float]:
         """How learning went since the last call, by the names of docs/metrics.md."""
@@ -209,10 +217,15 @@ class SerialRun:
             for name, share in actor.game.asked().items()
         }
 
-    def evaluation_metrics(self) -> dict[str, float]:
-        """What greedy play came to in every setting, under every name of its scoring."""
+    def evaluation_metrics(self, stop: Callable[[], bool] = never) -> dict[str, float]:
+        """What greedy play came to in every setting, under every name of its scoring.
+
+        Raises:
+            StoppedError: if ``stop()`` said so before all games had ended.
+        """
+        results = self.evaluate(self.config.evaluate_games, stop=stop)
         metrics = self.learning_metrics()
-        for result in self.evaluate(self.config.evaluate_games):
+        for result in results:
             metrics |= {
                 f"evaluate/{result.setting.slug}/{name}": result.mean(name)
                 for name in result.scoring
@@ -392,7 +405,9 @@ def drive(
 ) -> None:
     """Steps a run until it is over; evaluates, logs and saves whenever it is time, and at the end.
 
-    A new run is evaluated before its first step as well, and one that is stopped not at its end.
+    A new run is evaluated before its first step as well, and one that is stopped not at its end. An
+    evaluation that somebody interrupts is given up. A budget that is spent while the run is
+    evaluated makes that evaluation its last one; before the first step, there is none.
 
     Where there is no room for a checkpoint the run goes on, and the next one is tried in time.
 
@@ -413,7 +428,8 @@ def drive(
     scored = -1  # the update of the newest evaluation
     evaluated = run.learner.updates // config.evaluate_interval
     if unsaved and not run.learner.updates:  # what it begins from
-        scored = _score(run, monitor)
+        scored = _score(run, monitor, over)
+        moved = scored >= 0
     while not over():
         moves = run.env_steps
         learned = run.step()
@@ -422,7 +438,7 @@ def drive(
         step, now = run.learner.updates, time.monotonic()
         if step // config.evaluate_interval > evaluated:
             evaluated = step // config.evaluate_interval
-            scored = _score(run, monitor)
+            scored = _score(run, monitor, stopped)
         elif now - logged >= LOG_SECONDS:
             logged = now
             monitor.log(step, run.learning_metrics())
@@ -439,15 +455,23 @@ def drive(
                 unsaved = False
     if unsaved:  # A checkpoint that is there already would only push out an older one.
         save()
-    if moved and (stopped() or scored == run.learner.updates):
+    ended = stopped() or scored == run.learner.updates
+    if moved and (ended or _score(run, monitor, stopped) < 0):
         monitor.log(run.learner.updates, run.learning_metrics())
-    elif moved:
-        _score(run, monitor)
 
 
-def _score(run: SerialRun, monitor: Monitor) -> int:
-    """Evaluates a run as it stands, and draws its curve anew; returns the update."""
-    monitor.log(run.learner.updates, run.evaluation_metrics())
+def _score(run: SerialRun, monitor: Monitor, stop: Callable[[], bool]) -> int:
+    """Evaluates a run as it stands, and draws its curve anew.
+
+    Returns:
+        the update that it stands at, or -1 if it was to stop before the games had ended.
+    """
+    try:
+        metrics = run.evaluation_metrics(stop)
+    except StoppedError:
+        monitor.say(f"the evaluation of update {run.learner.updates:,} was not played to its end")
+        return -1
+    monitor.log(run.learner.updates, metrics)
     with contextlib.suppress(OSError):  # That there is no room, the monitor has said.
         save_curve(monitor.run_dir, run.settings)
     return run.learner.updates

@@ -239,7 +239,7 @@ def test_only_errors_that_we_word_lose_their_traceback(
             cli.main(["some"])
 
 
-def test_ctrl_c_ends_quietly(
+def test_ctrl_c_ends_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(args: list[str]) -> None:
@@ -250,7 +250,7 @@ def test_ctrl_c_ends_quietly(
     monkeypatch.setitem(sys.modules, "scripts.interrupted", module)
     monkeypatch.setitem(cli.COMMANDS, "interrupted", "stops")
     assert cli.main(["interrupted"]) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "troupe interrupted: interrupted\n"
 
 
 # --- train, evaluate, export ------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -11,8 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from agents.core import Observations
-from games import PAD, Phrasebook
-from marl.acting.table import Table, observe, observe_as, play
+from games import PAD, Phrasebook, Setting
+from marl.acting import table as tables
+from marl.acting.table import StoppedError, Table, observe, observe_as, play, play_many
+from marl.runs.roster import load
 from tests.marl.lanterns import AFTERGLOW, DEEDS, LIMIT, Lanterns, life, offered
 
 SHUFFLED = Phrasebook(
@@ -366,6 +370,60 @@ def test_seats_that_end_apart_come_to_what_they_earned(players: int) -> None:
 def test_a_seating_that_does_not_fit_is_refused(seating: NDArray[np.int64], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Table(Lanterns(4, 2), [Reader(), Reader()], seating)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_games_can_be_stopped(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
+    """What is left are the first games, in whole batches: single ones that ended were short."""
+    monkeypatch.setattr(tables, "available", lambda: lanes)
+    setting, bots = Setting("hanabi", 2), [load("bot:iggi").policy]
+    ended: list[int] = []
+
+    def play_some(games: int, most: int) -> tables.Played:
+        ended.clear()
+
+        def stop() -> bool:
+            return sum(ended) > most
+
+        return play_many(setting, bots, games, 1, at_once=8, on_end=ended.append, stop=stop)
+
+    whole = play_some(80, 80)
+    with pytest.raises(StoppedError) as error:
+        play_some(80, 41)
+    played = error.value.played
+    assert played is not None
+    assert len(played) % 8 == 0
+    assert 40 - 8 * lanes < len(played) <= sum(ended) < 60
+    if lanes == 1:
+        assert len(played) == 40
+    for name, values in played.outcome.items():
+        np.testing.assert_array_equal(values, whole.outcome[name][: len(values)])
+    np.testing.assert_array_equal(played.turns, whole.turns[: len(played)])
+    with pytest.raises(StoppedError, match="after 0 games") as error:
+        play_some(80, -1)
+    assert error.value.played is None
+    assert not ended
+
+
+def test_nobody_plays_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is an error in the caller alone: the other lanes are to end as soon as that one."""
+    monkeypatch.setattr(tables, "available", lambda: 3)
+    choose, steps = Table.choose, Counter[bool]()
+
+    def slow(table: Table, playing: NDArray[np.bool_] | None = None) -> tables.Turn:
+        caller = threading.current_thread() is threading.main_thread()
+        steps[caller] += 1
+        if caller and steps[False] > 5:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        return choose(table, playing)
+
+    monkeypatch.setattr(Table, "choose", slow)
+    with pytest.raises(KeyboardInterrupt):
+        play_many(Setting("hanabi", 2), [load("bot:iggi").policy], 300, 1, at_once=100)
+    before = steps[False]
+    time.sleep(0.5)
+    assert steps[False] <= before + 2
 
 
 def test_what_is_seen_is_live() -> None:

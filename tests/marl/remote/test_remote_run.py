@@ -153,6 +153,17 @@ def test_a_learner_that_hears_of_no_game_says_who_is_missing(tmp_path, monkeypat
         assert "but no actor has finished a game" in missing(tmp_path)
 
 
+def test_a_learner_that_is_told_to_stop_waits_for_no_evaluation(tmp_path, capsys):
+    """Whole, it would take minutes."""
+    write_config(replace(CONFIG, evaluate_games=100_000), tmp_path)
+    end = time.monotonic() + 2
+    budget = {"until": None, "updates": 9, "device": "cpu", "patience": 99.0}
+    learn(tmp_path, 0, lambda: time.monotonic() > end, **budget)
+    assert time.monotonic() < end + BUSY
+    assert CheckpointStore(tmp_path / "checkpoints").latest() == 0
+    assert "the evaluation of update 0 was not played to its end" in capsys.readouterr().err
+
+
 def test_a_worker_looks_again_for_weights_where_it_hears_nothing(tmp_path):
     (tmp_path / "endpoints").mkdir()
     stale = {"endpoint": f"ipc://{tmp_path}/nobody", "life": life_in(tmp_path)}

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +28,9 @@ from agents.r3d2.config import R3D2Config
 from marl.learning.config import LearnerConfig
 from marl.learning.imitation import ImitationConfig
 from marl.replay.prioritised import ReplayConfig
+from marl.runs import serial
 from marl.runs.checkpoint import CheckpointStore
-from marl.runs.config import ActorConfig, TrainConfig
+from marl.runs.config import ActorConfig, TrainConfig, to_dict
 from marl.runs.curve import CURVE_FILE
 from marl.runs.serial import CONFIG_FILE, SerialRun, load_config, restore, train
 from marl.runs.state import flatten, unflatten
@@ -50,6 +52,8 @@ CONFIG = TrainConfig(
     ),
 )
 UPDATES, KILLS = 50, 3
+SOON = 10.0
+"""Seconds in which an interrupted run ends beside other tests; three, on a quiet machine."""
 
 # A teacher, then both, then self-play alone; and whole episodes, of both settings.
 IMITATION = replace(
@@ -377,6 +381,50 @@ def test_what_a_resume_drops_is_said_and_what_is_done_left_alone(
     said = capsys.readouterr().err
     assert "no update was saved before this run ended: it begins again at update 0" in said
     assert f"its curves are cut there, they had reached update {done}" in said
+
+
+def test_nobody_waits_for_an_evaluation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the end of the time nor Ctrl-C; whole, it would take minutes."""
+    long = replace(CONFIG, evaluate_games=100_000)
+    evaluate, begun = serial.evaluate, list[float]()
+
+    def noted(*args: Any, **options: Any) -> Any:
+        begun.append(time.monotonic())
+        if interrupt:
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return evaluate(*args, **options)
+
+    monkeypatch.setattr(serial, "evaluate", noted)
+    interrupt = False
+    start = time.monotonic()
+    assert train(long, tmp_path / "a", minutes=0.02).learner.updates == 0
+    assert time.monotonic() - max(start + 1.2, begun[0]) < SOON
+    assert len(begun) == 1
+    assert CheckpointStore(tmp_path / "a" / "checkpoints").latest() == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("the evaluation of update 0 was not played to its end") == 1
+    assert "interrupted" not in said
+
+    # Between two updates, and when all updates are made.
+    train(CONFIG, tmp_path / "b", updates=1)
+    for interval in (5, 100):
+        config = replace(long, evaluate_interval=interval)
+        (tmp_path / "b" / CONFIG_FILE).write_text(json.dumps(to_dict(config)))
+        begun.clear()
+        interrupt = True
+        done = train(config, tmp_path / "b", updates=9, resume=True).learner.updates
+        assert time.monotonic() - begun[0] < SOON
+        assert len(begun) == 1
+        assert (done < 9) == (interval == 5)
+        assert CheckpointStore(tmp_path / "b" / "checkpoints").latest() == done
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"the evaluation of update {done} was not played to its end" in said
+        assert "interrupted; go on with --resume" in said
+        last = json.loads((tmp_path / "b" / "metrics.jsonl").read_text().splitlines()[-1])
+        assert last["step"] == done
+        assert "learn/loss" in last, "what was known is logged"
 
 
 def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
