@@ -114,20 +114,27 @@ class Supervisor:
             less often while others of its role live, and else ends the run.
         early: seconds from its start in which being killed is early; failing by itself, with a
             status, is in twelve times as many, since it may take a while to get that far.
+        claim: of the directory, where it is claimed already; released at the end.
 
     Raises:
         ValueError: if another run lives in the directory.
     """
 
     def __init__(
-        self, run_dir: Path, roles: Sequence[Role], *, failures: int = 5, early: float = 5.0
+        self,
+        run_dir: Path,
+        roles: Sequence[Role],
+        *,
+        failures: int = 5,
+        early: float = 5.0,
+        claim: Claim | None = None,
     ) -> None:
         self.run_dir = run_dir
         self.restarts: Counter[str] = Counter()
         self._failures, self._early = failures, early
         self._children: list[_Child] = []
         self._stopped = False
-        self._claim = Claim(run_dir)
+        self._claim = claim or Claim(run_dir)
         try:
             withdraw(run_dir)  # What a run left that was killed, or that this folder is a copy of.
             (run_dir / "logs").mkdir(exist_ok=True)

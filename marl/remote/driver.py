@@ -32,6 +32,7 @@ from marl.runs.config import TrainConfig, load_config
 from marl.runs.monitor import read_metrics
 from marl.runs.roster import find_partners, refuse_export, starting_weights
 from marl.runs.serial import refuse_second, write_config
+from transport.claim import Claim
 from transport.launch import Role, Supervisor
 from transport.signals import StopFlag
 
@@ -90,9 +91,7 @@ def train_distributed(
         if count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
     _refuse(config, run_dir, resume)
-    if not resume:
-        write_config(config, run_dir)
-    elif updates is not None and (done := progress(run_dir)).updates >= updates:
+    if resume and updates is not None and (done := progress(run_dir)).updates >= updates:
         print(f"{run_dir} has {done.updates:,} updates: nothing is left to do", file=sys.stderr)
         return done
     options = {"until": until, "updates": updates, "device": device, "patience": patience}
@@ -109,7 +108,11 @@ def train_distributed(
             patience=SAVING,
         ),
     ]
-    _drive(run_dir, roles)
+    with Claim(run_dir) as claim:
+        if not resume:
+            refuse_second(run_dir)  # Nobody else can make it a run's from here on.
+            write_config(config, run_dir)
+        _drive(run_dir, roles, claim)
     return progress(run_dir)
 
 
@@ -142,12 +145,12 @@ def _refuse(config: TrainConfig, run_dir: Path, resume: bool) -> None:
         )
 
 
-def _drive(run_dir: Path, roles: list[Role]) -> None:
+def _drive(run_dir: Path, roles: list[Role], claim: Claim) -> None:
     """Keeps the processes going until the learner is done or somebody interrupts."""
     log = run_dir / "logs" / "learner.log"
     shown = log.stat().st_size if log.exists() else 0
     try:
-        with StopFlag() as stop, Supervisor(run_dir, roles) as crew:
+        with StopFlag() as stop, Supervisor(run_dir, roles, claim=claim) as crew:
             while not stop() and not crew.done("learner"):
                 for news in crew.check():
                     print(news, file=sys.stderr)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,7 +36,7 @@ from tests.transport.parts import Thread, pool
 from tests.transport.test_launch import alive, until
 from transport import sockets
 from transport.child import FatalError
-from transport.claim import life_in
+from transport.claim import Claim, life_in
 from transport.launch import PROCESSES
 from transport.weights import Publisher
 
@@ -247,6 +248,16 @@ def test_what_cannot_be_run_is_refused_before_anything_starts(tmp_path, options,
     with pytest.raises(ValueError, match=words):
         train_distributed(given.pop("config"), tmp_path / "run", **given)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("start", [train, partial(train_distributed, workers=1)])
+def test_a_run_that_is_refused_changes_nothing(tmp_path, start):
+    """The folder is another one's, who has not yet made it a run's, and would find our files."""
+    with Claim(tmp_path):
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(ValueError, match="another run lives in"):
+            start(CONFIG, tmp_path, updates=1)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 # --- under a killer ---------------------------------------------------------------------------
