@@ -81,6 +81,7 @@ def main(args: Sequence[str]) -> None:
     # They import torch: not for --help.
     from marl.runs.roster import load
     from transport.client import Client, ClientConfig
+    from transport.connection import Published
     from transport.keys import load_client_keys
     from transport.launch import ProcessDiedError, Supervisor
     from transport.signals import StopFlag
@@ -102,7 +103,8 @@ def main(args: Sequence[str]) -> None:
                 flush=True,
             )
             config = ClientConfig(retry=options.health)
-            with Client(endpoint, config=config, keys=client_keys) as client:
+            pool = Published(options.run_dir, "pool")
+            with Client(pool, config=config, keys=client_keys) as client:
                 pulse = _Pulse(client, _question(member), options.health)
                 while not stop():
                     for news in (*crew.check(), *pulse.news()):

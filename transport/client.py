@@ -2,7 +2,7 @@
 
 In five lines::
 
-    with Client(find_endpoint(Path("runs/first"), "pool")) as client:
+    with Client(Published(Path("runs/first"), "pool")) as client:
         ticket = client.submit({"facts": facts})  # returns at once
         ...                                       # step other games meanwhile
         reply = client.result(ticket)             # waits
@@ -32,7 +32,7 @@ import numpy as np
 import zmq
 
 from transport import sockets, wire
-from transport.door import Handshake
+from transport.connection import Connection, Published
 from transport.keys import ClientKeys
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
@@ -123,22 +123,27 @@ class _Call:
 class Client:
     """Calls a pool or a service; belongs to the thread that made it.
 
+    Args:
+        where: its endpoint, or the role under which a run publishes it: then it is followed where
+            it moves.
+        config: how long to wait, and how much to have in flight.
+        keys: this client's, if the other side has any.
+
     Attributes:
         counts: submitted, answered, failed, dropped, resent, duplicates: every call submitted has
             been answered, has failed, was dropped, or is open (see ``balance``).
 
     Raises:
-        ValueError: if it is no endpoint, or needs keys.
+        ValueError: if it is no endpoint, needs keys, or is not published.
     """
 
     def __init__(
         self,
-        endpoint: str,
+        where: str | Published,
         *,
         config: ClientConfig | None = None,
         keys: ClientKeys | None = None,
     ) -> None:
-        self.endpoint = endpoint
         self.config = config or ClientConfig()
         self.counts: Counter[str] = Counter()
         self._calls: dict[int, _Call] = {}
@@ -155,11 +160,11 @@ class Client:
             bounds=self.config.bounds,
             identity=b"c" + secrets.token_bytes(15),
         )
-        self._handshake = Handshake(self._socket, keys is not None)
         try:
-            sockets.connect(self._socket, endpoint, keys)
-        except ValueError:
-            self.close()
+            self._connection = Connection(self._socket, where, keys)
+        except BaseException:
+            self._socket.close()
+            self._context.term()
             raise
 
     def __enter__(self) -> Self:
@@ -173,9 +178,14 @@ class Client:
     ) -> None:
         self.close()
 
+    @property
+    def endpoint(self) -> str:
+        """Whom it is connected to."""
+        return self._connection.endpoint
+
     def close(self) -> None:
         """Closes the socket; calls that are open get no answer."""
-        self._handshake.close()
+        self._connection.close()
         self._socket.close()
         self._context.term()
 
@@ -261,7 +271,7 @@ class Client:
             self._calls[number] = _Call(frame, [], size, now, math.inf, math.inf)
             if not self._push(frames):
                 self._drop(number, "not connected")
-                self._handshake.check()
+                self._check()
         return number
 
     def result(self, number: int, timeout: float | None = None) -> Reply:
@@ -288,6 +298,8 @@ class Client:
 
         Calls that were dropped or failed are among them (``dropped`` or ``error`` says why).
         """
+        if self._connection.follow():
+            self._send_again()
         self._receive()
         self._give_up()
         replies, self._replies = list(self._replies.values()), {}
@@ -322,7 +334,7 @@ class Client:
         config, deadline = self.config, time.monotonic() + self.config.timeout
         while not self._connected:
             self._connected = bool(self._socket.poll(100, zmq.POLLOUT))
-            self._handshake.check()
+            self._check()
             if not self._connected and time.monotonic() >= deadline:
                 raise self._nobody()
         # The span counts, not the number: a service remembers all answers since the oldest call.
@@ -373,7 +385,7 @@ class Client:
             TimeoutError: if it is.
             RefusedError: if the server does not let this client in.
         """
-        self._handshake.check()
+        self._check()
         if time.monotonic() >= deadline:
             raise self._nobody()
         self._rest(deadline, wake)
@@ -388,6 +400,21 @@ class Client:
         pause = min(wake, deadline, now + 1.0) - now
         if self._socket.poll(max(1, round(pause * 1000)) if deadline > now else 0):
             self._receive()
+
+    def _check(self) -> None:
+        """Follows the server where it has moved.
+
+        Raises:
+            RefusedError: if it does not let this client in.
+        """
+        if self._connection.check():
+            self._send_again()
+
+    def _send_again(self) -> None:
+        """Makes calls overdue that were sent to where the server is no more."""
+        for call in self._calls.values():
+            if call.frames:
+                call.resend = 0.0
 
     def _nobody(self) -> TimeoutError:
         return TimeoutError(

@@ -21,7 +21,7 @@ import numpy as np
 import zmq
 
 from transport import sockets, wire
-from transport.door import Handshake
+from transport.connection import Connection, Published
 from transport.keys import ClientKeys, ServerKeys
 from transport.listeners import Listeners
 from transport.sockets import Bounds
@@ -140,6 +140,12 @@ class Publisher:
 class Subscriber:
     """Follows a publisher; belongs to the thread that made it.
 
+    Args:
+        where: its endpoint, or the role under which a run publishes it: then it is followed where
+            it moves.
+        keys: this follower's, if the publisher has any.
+        limits: caps on messages.
+
     Attributes:
         version: the newest version that was taken (-1: none yet).
         counts: messages refused, by reason, versions taken, and times that it had to catch up.
@@ -147,7 +153,7 @@ class Subscriber:
 
     def __init__(
         self,
-        endpoint: str,
+        where: str | Published,
         *,
         keys: ClientKeys | None = None,
         limits: wire.Limits = LIMITS,
@@ -160,13 +166,13 @@ class Subscriber:
         self._asked = time.monotonic()
         self._context = zmq.Context()
         self._socket = sockets.new_socket(self._context, zmq.SUB, bounds=_QUEUE)
-        self._handshake = Handshake(self._socket, keys is not None)
         for topic in (_ALL, self._own):
             self._socket.subscribe(topic)
         try:
-            sockets.connect(self._socket, endpoint, keys)
-        except ValueError:
-            self.close()
+            self._connection = Connection(self._socket, where, keys)
+        except BaseException:
+            self._socket.close()
+            self._context.term()
             raise
 
     def poll(self) -> tuple[int, dict[str, Array]] | None:
@@ -176,7 +182,7 @@ class Subscriber:
             RefusedError: if the publisher does not let us in.
         """
         newest, known = None, self.version
-        self._handshake.check()
+        self._connection.check()
         while (frames := sockets.receive(self._socket)) is not None:
             try:
                 message = wire.decode(frames[1:], self._limits)
@@ -217,6 +223,6 @@ class Subscriber:
 
     def close(self) -> None:
         """Stops following."""
-        self._handshake.close()
+        self._connection.close()
         self._socket.close()
         self._context.term()

@@ -10,6 +10,7 @@ the rows of several requests over at once; where their widths differ, the narrow
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
@@ -23,7 +24,7 @@ import numpy as np
 import zmq
 
 from transport import sockets, wire
-from transport.door import Handshake
+from transport.connection import Connection, Published
 from transport.keys import ClientKeys
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Message, Tensors, WireError, answer_header
@@ -111,19 +112,19 @@ class Worker:
             socket = sockets.new_socket(
                 self._context, zmq.DEALER, bounds=config.bounds, identity=name
             )
-            handshake = Handshake(socket, self._keys is not None)
             try:
-                self._connect(socket, handshake, stop)
-                self._serve(socket, handshake, stop)
+                pool = Published(config.run_dir, f"{config.name}-workers")
+                with contextlib.closing(Connection(socket, pool, self._keys)) as connection:
+                    self._introduce(socket, connection, stop)
+                    self._serve(socket, connection, stop)
             finally:
-                handshake.close()
                 self._send(socket, wire.encode(Header(Kind.BYE)))
                 socket.close(linger=100)
 
     def _serve(
-        self, socket: sockets.Socket, handshake: Handshake, stop: Callable[[], bool]
+        self, socket: sockets.Socket, connection: Connection, stop: Callable[[], bool]
     ) -> None:
-        """Serves until it is to stop, or the broker cannot be heard or told any more."""
+        """Serves until it is to stop, or the broker cannot be heard or told, or is elsewhere."""
         bounds = self._config.bounds
         heard = beat = time.monotonic()
         while not stop() and time.monotonic() - heard < 2 * bounds.silence:
@@ -133,8 +134,8 @@ class Worker:
                 if not self._handle(socket, frames):
                     return
                 heard = time.monotonic()
-            else:
-                handshake.check()
+            elif connection.check():
+                return
             if time.monotonic() - beat >= bounds.heartbeat:
                 beat = time.monotonic()
                 self._send(socket, wire.encode(Header(Kind.HEARTBEAT)))
@@ -143,22 +144,19 @@ class Worker:
         """Closes the context."""
         self._context.term()
 
-    def _connect(
-        self, socket: sockets.Socket, handshake: Handshake, stop: Callable[[], bool]
+    def _introduce(
+        self, socket: sockets.Socket, connection: Connection, stop: Callable[[], bool]
     ) -> None:
-        """Connects and says what is served, once the connection is there.
+        """Says what is served, once the connection is there.
 
         It is waited for as long as the broker may be silent (IMMEDIATE: none, no room to send).
         """
-        config = self._config
-        endpoint = sockets.find_endpoint(config.run_dir, f"{config.name}-workers")
-        sockets.connect(socket, endpoint, self._keys)
-        deadline = time.monotonic() + config.bounds.silence
+        deadline = time.monotonic() + self._config.bounds.silence
         while not stop() and time.monotonic() < deadline:
             if socket.poll(100, zmq.POLLOUT):
                 self._send(socket, self._ready)
                 return
-            handshake.check()
+            connection.check()
 
     def _send(self, socket: sockets.Socket, frames: list[Buffer]) -> bool:
         """Sends, if there is a broker; else it will hear from the next socket."""

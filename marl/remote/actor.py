@@ -21,6 +21,7 @@ from marl.runs.actors import explore, games_each, make_actors, make_games
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config
 from marl.runs.roster import find_partners
 from transport.client import Client, ClientConfig
+from transport.connection import Published
 
 THREADS = 2
 """Threads of an actor's process, each with games of its own: while one waits for its moves, the
@@ -82,10 +83,9 @@ class _Share:
 
     def play(self) -> None:
         """Plays until it is to stop."""
-        pool = wait_for(self.run_dir, "pool", self.stop)
-        table = wait_for(self.run_dir, "replay", self.stop)
-        if pool is None or table is None:
+        if any(wait_for(self.run_dir, role, self.stop) is None for role in ("pool", "replay")):
             return
+        pool, table = (Published(self.run_dir, role) for role in ("pool", "replay"))
         # A learner that evaluates or saves is silent for a while.
         patient = ClientConfig(timeout=600.0, retry=5.0)
         with (

@@ -27,6 +27,7 @@ from games.core import BatchedGame
 from games.text import MAX_PHRASES, PAD, Phrasebook
 from marl.core import Policy
 from transport.client import Client, ClientConfig
+from transport.connection import Published
 from transport.keys import ClientKeys, load_client_keys
 from transport.sockets import find_endpoint
 from transport.weights import Publisher
@@ -57,9 +58,9 @@ def connect(
         ValueError: if there is no such pool, or the keys are none.
         TimeoutError: if nobody answers.
     """
-    endpoint = str(where) if "://" in str(where) else find_endpoint(Path(where), name)
+    pool = str(where) if "://" in str(where) else Published(Path(where), name)
     client_keys = None if keys is None else load_client_keys(keys)
-    return RemotePolicy(Client(endpoint, config=config, keys=client_keys))
+    return RemotePolicy(Client(pool, config=config, keys=client_keys))
 
 
 class RemotePolicy:

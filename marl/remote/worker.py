@@ -12,7 +12,7 @@ from marl.acting.table import admit
 from marl.lanes import prepare_process
 from marl.remote.policy import serve_policy, wait_for, warm_up
 from marl.runs.config import PHRASES_FILE, load_config
-from transport.sockets import find_endpoint
+from transport.connection import Published
 from transport.weights import Subscriber
 
 
@@ -51,14 +51,14 @@ def answer(run_dir: Path, number: int, stop: Callable[[], bool]) -> None:
 def _follow(run_dir: Path, stop: Callable[[], bool], agent: R3D2Agent) -> Subscriber | None:
     """Where newer weights come from, once the agent has its first; None if it is to stop before.
 
-    The learner has to get ready, too. Where nothing is heard, it may be found elsewhere by now.
+    The learner has to get ready, too.
     """
-    while (endpoint := wait_for(run_dir, "weights", stop)) is not None:
-        weights = Subscriber(endpoint)
-        with contextlib.suppress(ValueError):
-            while not stop() and find_endpoint(run_dir, "weights", 0.0) == endpoint:
-                with contextlib.suppress(TimeoutError):
-                    agent.load(*weights.latest(timeout=0.5))
-                    return weights
-        weights.close()
+    if wait_for(run_dir, "weights", stop) is None:
+        return None
+    weights = Subscriber(Published(run_dir, "weights"))
+    while not stop():
+        with contextlib.suppress(TimeoutError):
+            agent.load(*weights.latest(timeout=0.5))
+            return weights
+    weights.close()
     return None
