@@ -10,7 +10,7 @@ import pytest
 
 import games
 from scripts import bench
-from scripts.bench import engine
+from scripts.bench import busy, engine
 from scripts.cli import main
 
 FAKE = '''"""Counts sheep, beside a shepherd.
@@ -121,3 +121,23 @@ def test_the_engines_of_all_games_are_measured() -> None:
         engine.ours(name)()
         pytest.importorskip("mpe2")
         peers[name][0].subject.make()()
+
+
+def test_the_busy_processes_are_busy_and_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside them, what counts gets less of the machine, and no less done in its own time."""
+
+    def count(seconds: float) -> float:
+        start, done = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            done += 1
+        return done / seconds
+
+    alone, beside = busy._figure(count, 0.5, 0), busy._figure(count, 0.5, 2 * busy.available())
+    assert alone.busy == 0
+    assert beside.busy > 0.1
+    assert beside.rate < 0.9 * alone.rate or alone.others > 0.2
+    assert beside.each > 0.5 * alone.each
+
+    monkeypatch.setattr(busy.sys, "executable", "/bin/true")
+    with pytest.raises(RuntimeError, match=r"the busy processes ran for 0\.00 s"):
+        busy._figure(count, 0.3, 1)
