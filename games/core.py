@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from games.text import Phrasebook
 
@@ -147,3 +147,49 @@ class BatchedGame(Protocol):
             ValueError: if the arrays come from another setting or number of games.
         """
         ...
+
+
+class _Due(Protocol):
+    """What is needed of a game to read its moves."""
+
+    @property
+    def due_game(self) -> NDArray[np.int32]: ...
+    @property
+    def due_seat(self) -> NDArray[np.int8]: ...
+    @property
+    def choice_counts(self) -> NDArray[np.int16]: ...
+
+
+def as_moves(game: _Due, move_index: ArrayLike) -> NDArray[np.int64]:
+    """The choices of the due seats, int64 [R]; whether an index names a choice is not looked at.
+
+    Raises:
+        ValueError: if the shape or type is wrong.
+    """
+    moves, rows = np.asarray(move_index), len(game.due_game)
+    if moves.shape != (rows,) or moves.dtype.kind not in "iu":
+        raise ValueError(
+            f"move_index must be {rows} integers, got shape {moves.shape} of {moves.dtype}"
+        )
+    return np.ascontiguousarray(moves, np.int64)
+
+
+def no_choice(game: _Due, moves: NDArray[np.int64], row: int) -> ValueError:
+    """The error of an index that names no choice."""
+    return ValueError(
+        f"move_index[{row}] is {moves[row]}, but seat {game.due_seat[row]} of game "
+        f"{game.due_game[row]} has {game.choice_counts[row]} choices"
+    )
+
+
+def check_moves(game: _Due, move_index: ArrayLike) -> NDArray[np.int64]:
+    """The choices of the due seats, int64 [R].
+
+    Raises:
+        ValueError: if the shape or type is wrong, or an index names no choice.
+    """
+    moves = as_moves(game, move_index)
+    wrong = np.flatnonzero((moves < 0) | (moves >= game.choice_counts))
+    if wrong.size:
+        raise no_choice(game, moves, int(wrong[0]))
+    return moves

@@ -25,11 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.core import BatchedGame, Step
+from games.core import BatchedGame, Step, check_moves
 from games.deeds import seat_names
 from games.manager import KINDS, ManagerConfig, Reads, Tally, find_asks
 from games.options import configure
-from games.simultaneous import check_moves
 from games.text import MAX_PHRASES, PAD, Phrasebook
 from games.wrapper import Wrapper
 

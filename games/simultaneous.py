@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from games.core import BatchedGame, Step
+from games.core import Step, check_moves
 from games.deeds import Deed
 from games.text import PAD, Phrasebook
 
@@ -76,27 +76,6 @@ class Sheet:
     onlooker_phrases: NDArray[np.int16]
     choice_phrases: NDArray[np.int16]
     deeds: tuple[Deed, ...]
-
-
-def check_moves(game: BatchedGame, move_index: ArrayLike) -> NDArray[np.int64]:
-    """The choices of the due seats, int64 [R].
-
-    Raises:
-        ValueError: if the shape or type is wrong, or an index names no choice.
-    """
-    moves, rows = np.asarray(move_index), len(game.due_game)
-    if moves.shape != (rows,) or moves.dtype.kind not in "iu":
-        raise ValueError(
-            f"move_index must be {rows} integers, got shape {moves.shape} of {moves.dtype}"
-        )
-    wrong = np.flatnonzero((moves < 0) | (moves >= game.choice_counts))
-    if wrong.size:
-        row = wrong[0]
-        raise ValueError(
-            f"move_index[{row}] is {moves[row]}, but seat {game.due_seat[row]} of game "
-            f"{game.due_game[row]} has {game.choice_counts[row]} choices"
-        )
-    return moves.astype(np.int64)
 
 
 class Simultaneous:

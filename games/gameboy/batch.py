@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.core import Step
+from games.core import Step, check_moves
 from games.gameboy.console import Console
 from games.gameboy.presses import Presses
 from games.gameboy.ram import START, RamMap
@@ -116,16 +116,7 @@ class ConsoleBatch:
         Raises:
             ValueError: if the shape or type is wrong, or an index names no choice.
         """
-        move = np.asarray(move_index)
-        if move.dtype.kind not in "iu" or move.shape != self.due_game.shape:
-            raise ValueError(
-                f"moves must be {len(self.due_game)} integers, got {move.dtype} {move.shape}"
-            )
-        if ((move < 0) | (move >= self.choice_counts)).any():
-            row = int(np.flatnonzero((move < 0) | (move >= self.choice_counts))[0])
-            raise ValueError(
-                f"move {move[row]} of row {row} names none of {self.choice_counts[row]} choices"
-            )
+        move = check_moves(self, move_index)
         actions = self._actions(move)
         before = self._snapshot()
         frames = self._do_games(np.flatnonzero(~self._over), actions)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from games.core import Step
+from games.core import Step, as_moves, no_choice
 from games.hanabi import engine, phrases
 from games.hanabi.rules import COLOURS, MAX_RANKS, HanabiConfig
 from games.text import PAD
@@ -109,12 +109,7 @@ class HanabiBatched:
             ValueError: if the shape or type is wrong, or an index names no choice; no game has
                 moved then.
         """
-        moves = np.asarray(move_index)
-        due = len(self.due_game)
-        if moves.shape != (due,) or moves.dtype.kind not in "iu":
-            raise ValueError(
-                f"move_index must be {due} integers, got shape {moves.shape} of {moves.dtype}"
-            )
+        moves, due = as_moves(self, move_index), len(self.due_game)
         seats = due, self.num_players
         result = engine.Result(
             rewards=np.empty(seats, np.float32),
@@ -124,15 +119,11 @@ class HanabiBatched:
             elapsed=np.empty(due, np.int32),
             outcome=np.empty((3, due), np.float32),
         )
-        moves = np.ascontiguousarray(moves, np.int64)
         everyone = due == self.num_games
         playing = self._games if everyone else self._games[self.due_game]
         wrong = engine.advance(playing, self._tables, moves, self._restart, self._rows, result)
         if wrong >= 0:
-            raise ValueError(
-                f"move_index[{wrong}] is {moves[wrong]}, but game {self.due_game[wrong]} has "
-                f"{self.choice_counts[wrong]} choices"
-            )
+            raise no_choice(self, moves, wrong)
         if not everyone:
             self._games[self.due_game] = playing
             result = self._among_all(result)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from games.core import Step
+from games.core import Step, as_moves, no_choice
 from games.mpe import engine, phrases
 from games.mpe.rules import MpeConfig
 from games.text import PAD
@@ -79,12 +79,7 @@ class MpeBatched:
             ValueError: if the shape or type is wrong, or an index names no choice; nothing has
                 moved then.
         """
-        moves, due = np.asarray(move_index), len(self.due_game)
-        if moves.shape != (due,) or moves.dtype.kind not in "iu":
-            raise ValueError(
-                f"move_index must be {due} integers, got shape {moves.shape} of {moves.dtype}"
-            )
-        moves = np.ascontiguousarray(moves, np.int64)
+        moves = as_moves(self, move_index)
         n, seats = self.num_games, (self.num_games, self.num_players)
         result = engine.Result(
             rewards=np.zeros(seats, np.float32),
@@ -98,10 +93,7 @@ class MpeBatched:
             self._games, self._tables, moves, self._rows.choice_counts, self._restart, result
         )
         if wrong >= 0:
-            raise ValueError(
-                f"move_index[{wrong}] is {moves[wrong]}, but seat {self.due_seat[wrong]} of game "
-                f"{self.due_game[wrong]} has {self.choice_counts[wrong]} choices"
-            )
+            raise no_choice(self, moves, wrong)
         self._show()
         return Step(*result[:-1], outcome={"return": result.returned})
 

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from games.core import Step
+from games.core import Step, check_moves
 from games.text import PAD, Phrasebook
 from games.zoo.describe import Describer
 from games.zoo.worlds import World
@@ -109,19 +109,7 @@ class ZooBatched:
 
     def step(self, move_index: NDArray[np.integer]) -> Step:
         """Makes the choices of all due seats; see ``BatchedGame.step``."""
-        moves = np.asarray(move_index)
-        rows = len(self.due_game)
-        if moves.shape != (rows,) or moves.dtype.kind not in "iu":
-            raise ValueError(
-                f"move_index must be {rows} integers, got shape {moves.shape} of {moves.dtype}"
-            )
-        wrong = np.flatnonzero((moves < 0) | (moves >= self.choice_counts))
-        if len(wrong):
-            row = wrong[0]
-            raise ValueError(
-                f"move_index[{row}] is {moves[row]}, but the seat has {self.choice_counts[row]} "
-                "choices"
-            )
+        moves = check_moves(self, move_index)
         actions: list[list[int]] = [[] for _ in range(self.num_games)]
         index = moves.tolist()
         for row, game in enumerate(self.due_game.tolist()):
