@@ -15,6 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from games.chance import packed, unpack
 from games.core import BatchedGame, Step
 from games.text import Phrasebook
 from games.wrapper import Wrapper
@@ -69,12 +70,10 @@ class OtherPlay(Wrapper):
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything needed to continue bit for bit."""
-        words = self._rng.bit_generator.state["state"]
-        numbers = [words[k] >> s & (2**64 - 1) for k in ("state", "inc") for s in (0, 64)]
         return {
             **self.game.state(),
             "other_play_order": self._order.copy(),
-            "other_play_random": np.array(numbers, np.uint64),
+            "other_play_random": packed(self._rng),
         }
 
     def load_state(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
@@ -82,11 +81,7 @@ class OtherPlay(Wrapper):
         inner = {k: v for k, v in arrays.items() if not k.startswith("other_play_")}
         self.game.load_state(inner)
         self._order[:] = arrays["other_play_order"]
-        low, high, inc_low, inc_high = (int(n) for n in arrays["other_play_random"])
-        generator = dict(self._rng.bit_generator.state)
-        generator["state"] = {"state": high << 64 | low, "inc": inc_high << 64 | inc_low}
-        # The buffered half of a 32-bit draw is not used: permutations are drawn as 64-bit numbers.
-        self._rng.bit_generator.state = generator
+        unpack(self._rng, arrays["other_play_random"])
         self._rename()
 
     def _draw(self, games: int) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.chance import GOLDEN, mix
 from games.core import Step
 from games.text import Phrasebook
 
@@ -234,14 +235,10 @@ class TrackingBatched:
         self.labels = np.zeros((due, 0), np.int8)
 
     def _random(self, games: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-        """A number in [0, 1) for each game, of its own generator (SplitMix64, Vigna 2015)."""
-        advanced = self._rng + np.uint64(0x9E3779B97F4A7C15)
+        """A number in [0, 1) for each game, of its own generator."""
+        advanced = self._rng + GOLDEN
         self._rng = advanced if games is None else np.where(games, advanced, self._rng)
-        mixed = advanced
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-        return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return (mix(advanced) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def make_batched(

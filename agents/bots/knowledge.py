@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from games.chance import GOLDEN, mix
 from games.hanabi.view import SOURCE
 
 Int = Any  # int64 to numba
@@ -59,17 +60,9 @@ code of the bots does: numba by itself looks for changes in the kernel's own fil
 
 
 @njit(nogil=True)
-def mix(x: Any) -> Any:
-    """The output function of splitmix64 (Steele, Lea and Flood 2014; constants of Stafford)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-@njit(nogil=True)
 def digest(ids: NDArray[np.int16], count: Int) -> Any:
     """A uint64 that depends on a row of ids only: what a player draws its lots with."""
-    found = np.uint64(0x9E3779B97F4A7C15)
+    found = GOLDEN
     for n in range(count):
         found = mix(found + np.uint64(ids[n]) + np.uint64(1))
     return found

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.chance import GOLDEN, mix
 from games.core import Step, check_moves
 from games.gameboy.console import Console
 from games.gameboy.presses import Presses
@@ -248,10 +249,8 @@ class ConsoleBatch:
 
     def _seed_of(self, game: int) -> int:
         """The cartridge's seed of a game's episode, in 32 bits."""
-        mixed = (int(self._seeds[game]) + 1) * 0x9E3779B97F4A7C15 & (1 << 64) - 1  # SplitMix64
-        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
-        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
-        return (mixed ^ mixed >> 31) & 0xFFFFFFFF
+        mixed = mix((self._seeds[game : game + 1] + np.uint64(1)) * GOLDEN)
+        return int(mixed[0]) & 0xFFFFFFFF
 
     def _do_games(self, games: NDArray[np.int64], actions: NDArray[np.int16]) -> NDArray[np.int64]:
         """Does what was chosen in some games, of ``actions`` int16 [N, P], and keeps it.

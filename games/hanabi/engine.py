@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from games.chance import GOLDEN, mix
 from games.hanabi import phrases
 from games.hanabi.phrases import BLOCKS, DISCARDED, FITTED, MISFIRED
 from games.hanabi.rules import (
@@ -218,10 +219,7 @@ def max_facts(config: HanabiConfig) -> int:
     return setting_and_table + discards + held + known + moves + glance + SLACK
 
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-_30, _27, _31, _32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
+_32 = np.uint64(32)
 
 
 @njit(cache=True, nogil=True)
@@ -238,14 +236,6 @@ def _at(array: Any, i: Int) -> Any:
 def _put(out: Ids, n: Int, id: Int) -> None:
     """``out[n] = id`` for an n of at least 0."""
     out[np.uintp(n)] = id
-
-
-@njit(cache=True, nogil=True)
-def _mix(x: Any) -> Any:
-    """The output function of splitmix64 (Steele, Lea and Flood 2014; constants of Stafford)."""
-    x = (x ^ (x >> _30)) * _MIX_1
-    x = (x ^ (x >> _27)) * _MIX_2
-    return x ^ (x >> _31)
 
 
 @njit(cache=True, nogil=True)
@@ -292,9 +282,9 @@ def _assess(game: Any, t: Any, colour: Int) -> None:
 def _start(game: Any, t: Any, seed: Any, shuffled: bool) -> None:
     """Starts a game: shuffles the deck by the seed (unless it lies ready) and deals."""
     # Hashing the seed first keeps the streams of neighbouring seeds from overlapping.
-    random = _mix(seed + _GOLDEN)
+    random = mix(seed + GOLDEN)
     # The first seat is drawn first, so a deck does not depend on whether it is asked for.
-    first = _below(_mix(random), t.players)
+    first = _below(mix(random), t.players)
     game.seat = first if t.random_first_player else 0
     game.seed = seed
     size = t.deck_size
@@ -302,8 +292,8 @@ def _start(game: Any, t: Any, seed: Any, shuffled: bool) -> None:
         for i in range(size):
             game.deck[i] = t.deck[i]
         for i in range(size - 1, 0, -1):  # Fisher-Yates
-            random += _GOLDEN
-            j = _below(_mix(random), i + 1)
+            random += GOLDEN
+            j = _below(mix(random), i + 1)
             card = game.deck[i]
             game.deck[i] = game.deck[j]
             game.deck[j] = card

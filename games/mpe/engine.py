@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from games.chance import GOLDEN, mix
 from games.mpe import phrases
 from games.mpe.phrases import BLOCKS, PLACES, SPEEDS
 from games.mpe.rules import MAX_PLAYERS, MOVES, REFERENCE, SPEAKER_LISTENER, SPREAD, MpeConfig
@@ -240,10 +241,7 @@ def _covered(game: Any, t: Any) -> bool:
 @njit(cache=True, nogil=True)
 def _random(seed: Any, draw: Int) -> float:
     """The draw-th number in [0, 1) of an episode (SplitMix64, Vigna 2015)."""
-    z = seed * np.uint64(0xD1342543DE82EF95) + np.uint64(draw + 1) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
+    z = mix(seed * np.uint64(0xD1342543DE82EF95) + np.uint64(draw + 1) * GOLDEN)
     return float(z >> np.uint64(11)) / 9007199254740992.0  # 2**53
 
 

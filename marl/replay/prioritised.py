@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from games.chance import packed, unpack
 from marl.episodes import Episodes
 from marl.replay.ring import Ring
 from marl.replay.sumtree import assign, find, grow
@@ -227,15 +228,13 @@ class PrioritisedReplay:
         insertion.
         """
         slots = self._ring.ids % self.config.capacity
-        generator = self._rng.bit_generator.state["state"]
-        halves = [generator[name] >> shift for name in ("state", "inc") for shift in (0, 64)]
         return {
             **self._ring.state(),
             "shape": self._shape(),
             "priorities": self._tree[len(self._tree) // 2 + self._leaf_of[slots]],
             "top": np.array([self._top]),
             "late_updates": np.array([self.late_updates], np.int64),
-            "random": np.array([half % 2**64 for half in halves], np.uint64),
+            "random": packed(self._rng),
         }
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -255,10 +254,7 @@ class PrioritisedReplay:
         self._enter(self._ring.ids, np.asarray(arrays["priorities"], np.float64))
         self._top = float(arrays["top"][0])
         self.late_updates = int(arrays["late_updates"][0])
-        state, state_high, inc, inc_high = (int(half) for half in arrays["random"])
-        generator = dict(self._rng.bit_generator.state)
-        generator["state"] = {"state": state | state_high << 64, "inc": inc | inc_high << 64}
-        self._rng.bit_generator.state = generator
+        unpack(self._rng, arrays["random"])
 
     def _shape(self) -> NDArray[np.int64]:
         return np.array([*self._ring.shape, self._subtrees], np.int64)
