@@ -37,6 +37,9 @@ class Options:
     ] = ()
     """Who plays with you: an agent's folder or name. Once for all the others, or once for each of
     them in the order of turns after you."""
+    watch: Annotated[str | None, tyro.conf.arg(metavar="AGENT")] = None
+    """On consoles: an agent plays in all seats, and you watch. Without a terminal the game is only
+    played and saved, for troupe replay."""
     players: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Number of players; without it, you and those that are named."""
     seat: int = 1
@@ -65,7 +68,7 @@ def main(args: Sequence[str]) -> None:
     from rich.console import Console
 
     options = parse(Options, COMMAND, args)
-    if options.game in consoles.GAMES:
+    if options.watch is not None or options.game in consoles.GAMES:
         _at_consoles(options)
         return
     if not options.partners:
@@ -164,11 +167,20 @@ def _seats(options: Options, setting: Setting) -> Seats:
 def _at_consoles(options: Options) -> None:
     if len(options.partners) > 1:
         raise ValueError(f"{options.game} seats one partner, and {len(options.partners)} are named")
+    game = options.game.partition("@")[0]
+    if options.watch is not None and (game not in consoles.GAMES or options.partners):
+        raise ValueError(
+            f"--watch has an agent play {' or '.join(consoles.GAMES)} in all seats, without --with"
+        )
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
-    file = options.save or Path(f"{options.game}-{seed}.json")
+    file = options.save or Path(f"{game}-{seed}.json")
     if seed < 0:
         raise ValueError(f"--seed cannot be negative, got {seed}")
     check_file(file, "--save")
     if file.exists():
         raise ValueError(f"{file} is there already: name another file with --save")
+    if options.watch is not None:
+        (setting,) = parse_setting(options.game)
+        consoles.watch(setting, options.watch, seed, file)
+        return
     consoles.play(options.game, next(iter(options.partners), None), seed, file)

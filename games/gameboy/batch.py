@@ -126,6 +126,8 @@ class ConsoleBatch:
         over = terminated | truncated
         if self._restart:
             self._seeds[over] += np.uint64(self.num_games)
+            if over[0]:
+                self._held = [[] for _ in range(self.num_players)]
             self._begin_games(np.flatnonzero(over))
         else:
             self._over |= over
@@ -284,6 +286,7 @@ class ConsoleBatch:
         for _ in range(frames):
             self.between_frames()
             self._run(game, 1, True)
+            self._keep_held(game)
 
     def _run(self, game: int, frames: int, render: bool) -> None:
         """Runs frames of a game's consoles."""
@@ -308,7 +311,7 @@ class ConsoleBatch:
 
     @property
     def held(self) -> list[list[int]]:
-        """What was held in game 0 in each frame that ``frame`` ran, of each console."""
+        """What was held in game 0 in each frame that came one by one, of each console."""
         return self._held
 
     def hold(self, keys: Sequence[int], game: int = 0) -> None:
@@ -331,8 +334,7 @@ class ConsoleBatch:
             render: whether it is drawn.
         """
         self._run(0, 1, render)
-        for held, console in zip(self._held, self._consoles[0], strict=True):
-            held.append(console.keys)
+        self._keep_held(0)
         self._fetch(0)
         _, terminated, truncated, _ = self._judge(self._snapshot())
         self._over[0] |= terminated[0] | truncated[0]
@@ -345,6 +347,10 @@ class ConsoleBatch:
     def refresh(self) -> None:
         """Brings the rows up to date with what changed outside of ``step``."""
         self._update()
+
+    def _keep_held(self, game: int) -> None:
+        for held, console in zip(self._held, self._consoles[game], strict=True) if not game else ():
+            held.append(console.keys)
 
     def _fetch(self, game: int) -> None:
         for seat, console in enumerate(self._consoles[game]):

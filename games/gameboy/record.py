@@ -61,16 +61,17 @@ class KeyRecord:
         """Plays it again.
 
         Args:
-            every: frames from one picture to the next.
+            every: frames from one picture to the next; the last frame is shown in any case.
 
         Yields:
             the game as it then stands, and what the consoles show, side by side.
         """
         game = self.batched()
         try:
+            last = len(self.keys[0]) - 1
             for frame, masks in enumerate(zip(*self.keys, strict=True)):
                 game.hold(masks)
-                shown = frame % every == 0
+                shown = frame % every == 0 or frame == last
                 game.frame(shown)
                 if shown:
                     yield game, beside(game.screens(draw=False))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import games
+from games import testing
 from games.gameboy.batch import ConsoleBatch
 from games.gameboy.modelled import Modelled
 from games.settings import parse
@@ -100,3 +101,9 @@ def test_what_needs_a_console_says_so() -> None:
 def test_a_model_plays_more_games_at_once() -> None:
     (setting,), (model,) = parse("parcels"), parse("parcels@emulated=false")
     assert setting.at_once == 32 < model.at_once
+
+
+@pytest.mark.parametrize("name", ["blocks@pieces=9", "parcels@parcels=2"])
+def test_conformance(name: str) -> None:
+    setting = games.setting(f"{name}@emulated=false")
+    testing.check_all(setting.batched, steps=60)

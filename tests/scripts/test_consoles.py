@@ -38,6 +38,9 @@ def test_what_cannot_be_played_or_filmed_is_said(
         (["play", "blocks", "--with", "bot:smart"], "blocks is played alone"),
         (["play", "parcels", "--with", "a", "--with", "b"], "seats one partner"),
         (["play", "parcels", "--seed", "-1"], "--seed cannot be negative"),
+        (["play", "hanabi", "--watch", "hanabi"], "--watch has an agent play blocks or parcels"),
+        (["play", "parcels", "--watch", "a", "--with", "b"], "without --with"),
+        (["play", "parcels@emulated=false", "--watch", "a"], "leave emulated=false out"),
         (["play", "blocks"], "there is no terminal to play in"),
         (["replay", str(file), "--gif", "x.gif"], "--gif films games on consoles"),
     ):
