@@ -83,11 +83,15 @@ class GameInfo:
 # Short worlds with rewards at every step, and words that mean nothing until somebody tries them.
 _PARTICLES = Hyperparameters(gamma=0.95, epsilon=0.7, epsilon_spread=4.0, temperature=0.0)
 
+# Time is in frames here: some eight go by from one piece to the next, two from row to row.
+_BLOCKS = Hyperparameters(gamma=0.996, n_step=5)
+_PARCELS = Hyperparameters(gamma=0.93, n_step=4)
+
 GAMES: dict[str, GameInfo] = {
-    "blocks": GameInfo("games.gameboy", (1,), 1, 32),
+    "blocks": GameInfo("games.gameboy", (1,), 1, 32, _BLOCKS),
     "gameboy": GameInfo("games.gameboy", (1,), 1, 32),
     "hanabi": GameInfo("games.hanabi", (2, 3, 4, 5), 2),
-    "parcels": GameInfo("games.gameboy", (2,), 2, 32),
+    "parcels": GameInfo("games.gameboy", (2,), 2, 32, _PARCELS),
     "simple-reference": GameInfo("games.mpe", (2,), 2, hyperparameters=_PARTICLES),
     "simple-speaker-listener": GameInfo("games.mpe", (2,), 2, hyperparameters=_PARTICLES),
     "simple-spread": GameInfo("games.mpe", (2, 3, 4, 5, 6), 3, hyperparameters=_PARTICLES),
