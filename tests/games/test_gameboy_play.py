@@ -181,3 +181,19 @@ def test_a_world_goes_on_without_an_answer() -> None:
     assert world.turn == 16
     with pytest.raises(ValueError, match="num_games=1"):
         World(games.batched("blocks", num_games=1))  # type: ignore[arg-type]
+
+
+def test_who_is_quick_does_not_overrun_what_is_to_be_written() -> None:
+    """A spark told at once and a crane that moves: so much waits for the screen to come to rest."""
+    presses = [32, 1, 2, 16, 16]
+    keys = [mask for press in presses for mask in (press, *[0] * 11)]
+    film = KeyRecord("parcels", 4, {"pace": 12, "parcels": 5}, [keys, keys]).frames(every=1)
+    *_, (game, _) = film
+    console = game._consoles[0][0]
+    first = console.pyboy.tilemap_background[1, 0] - (ord("M") - ord("A"))  # of "MINE"
+    said = "".join(
+        chr(tile - first + ord("A")) if tile >= first else " "
+        for tile in console.pyboy.tilemap_background[1:18, 17]
+    )
+    assert said.startswith("A COLOUR ")
+    assert said.endswith(" SHAPE")

@@ -245,7 +245,9 @@ static u8 show_spark(u8 x, u8 shown, u8 sparks) {
 
 /* What has changed, one thing a frame; the sprites move all the time. */
 static void show(void) {
-    if (ram_sparks != sparks_shown)
+    if (queue_in != queue_out)
+        ; /* what moves goes first, and the queue must not run over meanwhile */
+    else if (ram_sparks != sparks_shown)
         sparks_shown = show_spark(1, sparks_shown, ram_sparks);
     else if (ram_their_sparks != theirs_shown)
         theirs_shown = show_spark(THEIRS + 1, theirs_shown, ram_their_sparks);
