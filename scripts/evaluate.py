@@ -165,7 +165,9 @@ def _show(options: Options, found: Sequence[Evaluation]) -> None:
         title_justify="left",
     )
     names = dict.fromkeys(name for one in found for name in one.scoring)
-    for heading in ("setting", *(outcome(name) for name in names), "turns", "games/s"):
+    # Only where games are lost has a score two meanings.
+    said = [outcome(name) if "lost" in names else name for name in names]
+    for heading in ("setting", *said, "turns", "games/s"):
         table.add_column(heading, justify="right")
     for one in found:
         played = "" if len(one) == options.games else f", {len(one):,} games"

@@ -2,7 +2,8 @@
 
 The reference of a console is PyBoy's own ``tick`` with rendering on the same cartridge in the same
 state; of a pair, the sum of two. They take turns, and the medians of their turns count. Pacing is
-compared with PyBoy's own limiter.
+compared with PyBoy's own limiter. Games that are computed without the emulator (``emulated=false``)
+stand beside the same games on consoles in one thread.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from scripts.bench import Row
 
 TURNS = 7  # how often the sides take turns for one figure
 FRAMES = 200  # in one turn's burst
+COMPUTED = 1024  # games at once where no console runs
 
 
 def run(seconds: float) -> Iterator[Row]:
@@ -163,24 +166,35 @@ def _drift(at: np.ndarray, period: float) -> float:
 def _batched(
     name: str, options: dict[str, str], unit: str, seconds: float, num_games: int = 32
 ) -> Iterator[Row]:
-    import games
-
     what = ", ".join([name, *options.values(), f"{num_games} games at random"])
     rates = {}
     for threads in (1, 2):
-        setting = games.setting(name, threads=threads, **options)
-        game = setting.batched(num_games)
-        rng = np.random.default_rng(0)
-        game.step(np.zeros(len(game.due_game), np.int64))
-        decisions = frames = 0
-        began = time.perf_counter()
-        while (elapsed := time.perf_counter() - began) < seconds / 2:
-            move = (rng.random(len(game.due_game)) * game.choice_counts).astype(np.int64)
-            decisions += len(move)
-            frames += int(game.step(move).elapsed.sum()) * game.num_players
-        rates[threads] = decisions / elapsed
+        rates[threads], frames = _decisions(
+            name, num_games, seconds / 3, threads=threads, **options
+        )
         label = f"{what}, {threads} thread{'s' * (threads > 1)}"
         yield Row(label, rates[threads], f"{unit}/s")
-        yield Row(label, frames / elapsed, "console frames/s")
-        game.close()  # type: ignore[attr-defined]
+        yield Row(label, frames, "console frames/s")
     yield Row(f"{what}, 2 threads", rates[2], f"{unit}/s", "1 thread", rates[2] / rates[1])
+    if not options:
+        what = f"{name}, computed, {COMPUTED} games at random"
+        rate, _ = _decisions(name, COMPUTED, seconds / 3, emulated=False)
+        against = "consoles, 1 thread"
+        yield Row(what, rate, f"{unit}/s", against, rate / rates[1])
+
+
+def _decisions(name: str, num_games: int, seconds: float, **options: Any) -> tuple[float, float]:
+    """Decisions a second at random, and consoles' frames."""
+    import games
+
+    game = games.setting(name, **options).batched(num_games)
+    rng = np.random.default_rng(0)
+    game.step(np.zeros(len(game.due_game), np.int64))
+    decisions = frames = 0
+    began = time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < seconds:
+        move = (rng.random(len(game.due_game)) * game.choice_counts).astype(np.int64)
+        decisions += len(move)
+        frames += int(game.step(move).elapsed.sum()) * game.num_players
+    game.close()  # type: ignore[attr-defined]
+    return decisions / elapsed, frames / elapsed
