@@ -17,6 +17,9 @@ Ids = NDArray[np.int16]
 
 WHITENING_DAMP = 1e-3
 
+NUMERAL_SCALE = 4.0
+"""Difference of two numbers' logarithms at which their embeddings are a third alike."""
+
 
 class TextReader(nn.Module):
     """Reads phrases with a language model.
@@ -183,4 +186,34 @@ def make_reader(config: R3D2Config, phrasebook: Phrasebook) -> TextReader | Vect
                 initializer_range=config.text_hidden**-0.5,
             )
         )
+        if config.numerals == "ordered":
+            order_numerals(bert.words, tokenizer)
     return TextReader(bert, tokenizer, phrasebook, config.encoder == "phrases")
+
+
+def order_numerals(words: Tensor, tokenizer: Tokenizer) -> None:
+    """Has the embeddings of numbers begin alike where the numbers are close.
+
+    Random Fourier features (Rahimi and Recht 2007) of the number's logarithm, of frequencies drawn
+    so that two numbers' embeddings have a product of ``exp(-|difference| / NUMERAL_SCALE)``: what
+    is near is alike, and still told apart. Left as they are drawn, 45 cm east is closer to 45 cm
+    west than to 50 cm east.
+
+    Args:
+        words: [tokens, width], the language model's table, as it was drawn; changed in place.
+        tokenizer: what the tokens are.
+
+    Raises:
+        ValueError: if words are hashed, so that nobody knows which of them are numbers.
+    """
+    if not isinstance(tokenizer, WordPiece):
+        raise ValueError(
+            "agent.numerals=ordered needs a game whose sentences are known beforehand: leave it out"
+        )
+    found = [(i, int(piece)) for i, piece in enumerate(tokenizer.vocabulary) if piece.isdecimal()]
+    rows, numbers = (torch.tensor(column) for column in zip(*found, strict=True))
+    with torch.no_grad():
+        frequencies = words.new_empty(words.shape[1]).cauchy_(0, 1 / NUMERAL_SCALE)
+        phases = torch.rand_like(frequencies) * (2 * torch.pi)
+        waves = (numbers.double().log1p()[:, None] * frequencies + phases).cos()
+        words[rows] = (words.std() * 2**0.5 * waves).to(words.dtype)

@@ -23,6 +23,9 @@ class LearnerConfig:
     gamma: float | None = None
     """Discount of one unit of the game's time, which is an own turn in most games. Without one, the
     game's own."""
+    reward_scale: float = 1.0
+    """Factor of rewards before they are learned from, so that values come to about ten in any game;
+    values, errors and temperatures are in points times it."""
     huber: float = 2.0
     """Points of TD error from which the loss grows linearly. A larger one prices rare losses of
     many points in full; a smaller one learns faster what is common."""
@@ -47,6 +50,10 @@ class LearnerConfig:
     """Decay, a publication, of the running mean of the weights that is evaluated and shipped."""
     aux_weight: float = 0.25
     """Weight of the own-hand loss, a mean over the cards held, where the agent has that head."""
+    aux_shaping: float = 0.0
+    """Scaled points that are earned while everybody's guesses come to be right, and paid back when
+    they cease to be: what the seats say to each other is then rewarded as soon as it is understood,
+    and what is best to do stays so. It needs mixing=vdn and the own-hand head."""
     lanes: int = 2
     """Threads that learn from a part of each batch each. The number of lanes changes the order in
     which gradients are summed, so it belongs to the run and not to the machine."""
@@ -65,10 +72,24 @@ class LearnerConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"learner.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "text_learning_rate", "adam_eps", "clip", "huber"):
+        for name in (
+            "reward_scale",
+            "huber",
+            "learning_rate",
+            "text_learning_rate",
+            "adam_eps",
+            "clip",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"learner.{name} must be positive, got {getattr(self, name)}")
         check(vars(self), "learner.")
+        if self.aux_shaping < 0:
+            raise ValueError(f"learner.aux_shaping cannot be negative, got {self.aux_shaping}")
+        if self.aux_shaping and self.mixing == "iql":
+            raise ValueError(
+                "learner.aux_shaping rewards what a seat says by what the others make of it, which "
+                "learner.mixing=iql does not see: use learner.mixing=vdn"
+            )
         if not 0 <= self.average < 1:
             raise ValueError(f"learner.average must be in [0, 1), got {self.average}")
         for name in ("burn_in", "aux_weight"):

@@ -117,3 +117,26 @@ def own_hand_loss(
         "own_hand_accuracy": (float(right.sum()), int(held.sum())),
     }
     return (means * torch.from_numpy(weights).to(means.device)).sum(), told
+
+
+def insight(answers: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """How much of what it cannot see a seat has guessed: the potential for ``returns.shape``.
+
+    Args:
+        answers: float32 [S, K, N] for each sheet, logits.
+        labels: int64 [S, slots], the right ones, -1 where there is nothing to answer.
+
+    Returns:
+        float32 [S], the probability of the right answer, a mean over those that there are; 0 where
+        there are none. Not differentiated.
+    """
+    of_sheets = labels.split([sheet.shape[1] for sheet in answers], 1)
+    chances = torch.cat(
+        [
+            sheet.detach().softmax(2).gather(2, mine.clamp_min(0)[:, :, None])[:, :, 0]
+            for sheet, mine in zip(answers, of_sheets, strict=True)
+        ],
+        1,
+    )
+    held = labels >= 0
+    return (chances * held).sum(1) / held.sum(1).clamp_min(1)

@@ -17,9 +17,9 @@ from marl.episodes import Episodes
 from marl.learning.batch import Batch
 from marl.learning.config import LearnerConfig
 from marl.learning.imitation import ImitationConfig, imitation_loss
-from marl.learning.losses import Told, forward, own_hand_loss, td_loss
-from marl.learning.mixing import MIXINGS
-from marl.learning.returns import n_step, sequence_priorities
+from marl.learning.losses import Told, forward, insight, own_hand_loss, td_loss
+from marl.learning.mixing import MIXINGS, Mixing
+from marl.learning.returns import Returns, n_step, sequence_priorities, shape
 
 Term = Callable[[Tensor, Batch, NDArray[np.float32], int], tuple[Tensor, Told]]
 """A loss beside the TD loss: from Q-values float32 [S, C], -inf where not legal, the steps, their
@@ -95,17 +95,6 @@ class Objective:
         """
         config = self.config
         mixed = self.mixing(episodes)
-        setting = mixed.setting if len(self.n_step) > 1 else 0
-        returns = n_step(
-            mixed.lengths,
-            mixed.terminal,
-            mixed.rewards,
-            mixed.elapsed,
-            mixed.fresh,
-            n=self.n_step[setting],
-            gamma=self.gamma[setting],
-            burn_in=config.burn_in,
-        )
         batch = Batch(episodes, self.agent)
         of_steps = np.repeat(weights, mixed.steps)
         leaves = tables.leaves()
@@ -113,13 +102,16 @@ class Objective:
             with torch.no_grad():
                 target_q, _ = forward(self.target, target_tables, batch)
             q, state = forward(self.agent, leaves, batch)
+            answers = None
+            if self.agent.answers.slots:
+                logits = self.agent.network.answers(state, leaves)[: batch.steps]
+                answers = self.agent.answers.split(logits)
+            returns = self._returns(mixed, batch, answers)
             loss, errors, told = td_loss(q, target_q, batch, mixed, returns, weights, config.huber)
             if self.imitation:
                 term, of_term = imitation_loss(q, batch.taught, of_steps, self.imitation, updates)
                 loss, told = loss + term, told | of_term
-            if self.agent.answers.slots:
-                logits = self.agent.network.answers(state, leaves)[: batch.steps]
-                answers = self.agent.answers.split(logits)
+            if answers is not None:
                 term, of_term = own_hand_loss(answers, batch.labels, of_steps)
                 loss, told = loss + config.aux_weight * term, told | of_term
             for further in self.terms:
@@ -128,3 +120,24 @@ class Objective:
         gradients = torch.autograd.grad(loss / steps, [*leaves, *self.learned], allow_unused=True)
         priorities = sequence_priorities(mixed.lengths, errors, returns.learned, self.eta)
         return Part(gradients, priorities, told)
+
+    def _returns(self, mixed: Mixing, batch: Batch, answers: Sequence[Tensor] | None) -> Returns:
+        """What targets are made of: rewards in their scale, and shaped where that is asked for."""
+        config = self.config
+        setting = mixed.setting if len(self.n_step) > 1 else 0
+        gamma = self.gamma[setting]
+        rewards = mixed.rewards * np.float32(config.reward_scale)
+        if config.aux_shaping and answers is not None:
+            guessed = mixed.total(insight(answers, batch.labels)).cpu().numpy()
+            potential = np.float32(config.aux_shaping) * guessed
+            rewards = shape(mixed.lengths, mixed.terminal, rewards, mixed.elapsed, potential, gamma)
+        return n_step(
+            mixed.lengths,
+            mixed.terminal,
+            rewards,
+            mixed.elapsed,
+            mixed.fresh,
+            n=self.n_step[setting],
+            gamma=gamma,
+            burn_in=config.burn_in,
+        )

@@ -87,6 +87,41 @@ def n_step(
     return out
 
 
+def shape(
+    lengths: NDArray[np.int32],
+    terminal: NDArray[np.bool_],
+    rewards: NDArray[np.float32],
+    elapsed: NDArray[np.int16],
+    potential: NDArray[np.float32],
+    gamma: float | NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Adds to rewards what a potential gains: ``r[t] + gamma ** elapsed[t] * p[t + 1] - p[t]``.
+
+    Potential-based shaping, which leaves the best policies what they are (Ng, Harada and Russell
+    1999, "Policy invariance under reward transformations"). After an end the potential is 0. The
+    last step of a cut sequence, which has no target, stays as it is.
+
+    Args:
+        lengths: int32 [E], steps of each sequence.
+        terminal: bool [E].
+        rewards: float32 [S].
+        elapsed: int16 [S].
+        potential: float32 [S].
+        gamma: discount of one unit of time; for all, or [E].
+
+    Returns:
+        float32 [S].
+    """
+    last = np.cumsum(lengths) - 1
+    after = np.append(potential[1:], np.float32(0))
+    after[last[terminal]] = 0
+    discount = np.repeat(np.broadcast_to(np.asarray(gamma, np.float64), lengths.shape), lengths)
+    shaped = rewards + discount**elapsed * after - potential
+    cut = last[~terminal]
+    shaped[cut] = rewards[cut]
+    return shaped.astype(np.float32)
+
+
 @numba.njit(cache=True, nogil=True)
 def sequence_priorities(lengths, errors, learned, eta):
     """One priority a sequence, ``eta * max + (1 - eta) * mean`` of its absolute errors.

@@ -120,6 +120,11 @@ class TrainConfig:
                 f"{self.replay.max_length // 2 - 1}"
             )
 
+        if self.learner.aux_shaping and not self.agent.own_hand:
+            raise ValueError(
+                "learner.aux_shaping rewards the guesses of the auxiliary head: leave out "
+                "--agent.no-own-hand, or learner.aux_shaping"
+            )
         if self.partners.any and self.learner.mixing == "vdn":
             raise ValueError(
                 "learner.mixing=vdn learns from all seats of a game, and partners hold some of "

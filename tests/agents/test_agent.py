@@ -7,12 +7,14 @@ import copy
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 
 import games
 from agents.core import Observations
@@ -355,6 +357,29 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(
     assert "\n" not in str(caught.value)
     assert "network" in str(caught.value)
     assert agent.version == 0
+
+
+@pytest.mark.parametrize(("numerals", "close"), [("apart", False), ("ordered", True)])
+def test_numbers_that_are_close_begin_alike(
+    numerals: Literal["apart", "ordered"], close: bool
+) -> None:
+    """Of places along a line, those that are next to each other; and yet each is itself."""
+    distances, ways = range(20, 100, 5), ("west", "east")
+    sentences = [f"the lamp lies {n} cm {way} of me" for way in ways for n in distances]
+    agent = R3D2Agent(R3D2Config(numerals=numerals), Phrasebook([*sentences, "I go"]))
+    agent.admit(range(len(sentences)), [len(sentences)])
+    agent.spread_out()
+    table = agent.current().facts[: len(sentences)].float().unflatten(0, (2, len(distances)))
+    table = F.normalize(table - table.mean((0, 1)), dim=2)
+    neighbours = (table[:, 1:] * table[:, :-1]).sum(2)
+    across = (table[0] * table[1]).sum(1)
+    assert (float(neighbours.mean()) > float(across.mean()) + 0.3) == close
+    assert float(neighbours.max()) < 0.99
+
+
+def test_ordered_numbers_need_a_book_that_is_closed() -> None:
+    with pytest.raises(ValueError, match="numerals=ordered needs"):
+        R3D2Agent(R3D2Config(numerals="ordered"), make_book(closed=False))
 
 
 def test_a_free_embedding_cannot_meet_a_new_phrase() -> None:

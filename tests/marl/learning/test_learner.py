@@ -24,7 +24,7 @@ from marl.learning.batch import Batch
 from marl.learning.config import LearnerConfig
 from marl.learning.imitation import ImitationConfig, imitation_loss
 from marl.learning.learner import Learner
-from marl.learning.losses import forward, own_hand_loss
+from marl.learning.losses import forward, insight, own_hand_loss
 from marl.learning.returns import n_step
 from marl.learning.weights import LocalWeights
 from marl.replay.prioritised import PrioritisedReplay, ReplayConfig, Sample
@@ -392,6 +392,43 @@ def test_the_own_hand_loss_by_hand() -> None:
     third = -np.log(np.e / (np.e + 3))
     assert float(both) == pytest.approx(float(loss) + 2 * third)
     assert told["own_hand_accuracy"] == (3, 4)
+
+
+def test_insight_is_the_chance_of_a_right_guess() -> None:
+    """A mean over what there is to guess; nothing where there is nothing."""
+    answers = torch.tensor([[[2.0, 0, 0], [0, 0, 0]], [[0, 1, 0], [9, 9, 9]], [[5, 0, 0]] * 2])
+    labels = torch.tensor([[0, 2], [1, -1], [-1, -1]])
+    first, single = np.exp(2) / (np.exp(2) + 2), np.e / (np.e + 2)
+    expected = [(first + 1 / 3) / 2, single, 0]
+    np.testing.assert_allclose(insight([answers], labels), expected, atol=1e-6)
+
+
+def test_what_is_guessed_right_is_earned() -> None:
+    """Shaping changes the errors where guesses do, and nothing where there are no answers."""
+    agent = replace(AGENT, own_hand=True)
+    batch = random_episodes(np.random.default_rng(3), [4, 4, 3, 3], AGENT.memory, labels=2)
+    batch.seat[:] = [0, 1, 0, 1]
+    batch.fresh[:] = True
+    nothing = replace(batch, labels=np.full_like(batch.labels, -1))
+    for episodes, changes in ((batch, True), (nothing, False)):
+        told = []
+        for shaping in (0.0, 1.0):
+            config = replace(CONFIG, mixing="vdn", aux_shaping=shaping)
+            learner, _ = make([], config, agent)
+            tables, units = learner.agent.current(), np.ones(2, np.float32)
+            part = learner.objective.part(episodes, units, episodes.steps, 0, tables, tables)
+            told.append(part.told)
+        assert (told[0]["td_error"] != told[1]["td_error"]) == changes
+        assert told[0]["own_hand_loss"] == told[1]["own_hand_loss"]
+
+
+def test_rewards_are_scaled_before_they_are_learned_from() -> None:
+    """A tenth of the rewards, or a scale of a tenth: the same update."""
+    batch = random_episodes(np.random.default_rng(3), LENGTHS, AGENT.memory)
+    small = replace(batch, rewards=batch.rewards * np.float32(0.1))
+    scaled, _ = make([batch], replace(CONFIG, reward_scale=0.1))
+    plain, _ = make([small])
+    assert scaled.update() == plain.update()
 
 
 def test_the_own_hand_loss_does_not_drown_the_td_loss() -> None:

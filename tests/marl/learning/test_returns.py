@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marl.learning.returns import n_step, sequence_priorities
+from marl.learning.returns import n_step, sequence_priorities, shape
 
 
 def reference(
@@ -85,6 +85,29 @@ def test_what_takes_longer_is_discounted_more() -> None:
     assert ended.rewards.tolist() == [1 + 10 / 4, 10 + 100, 100 + 1000 / 16, 1000]
     assert ended.discount.tolist() == [1 / 4, 1 / 16, 0, 0]
     assert ended.successor[:2].tolist() == [2, 3]
+
+
+def test_shaping_adds_what_the_potential_gains() -> None:
+    """By hand: a sequence that ended, and one that was cut, whose last step has no target."""
+    lengths, terminal = np.array([2, 3], np.int32), np.array([True, False])
+    rewards, times = np.ones(5, np.float32), np.array([1, 1, 2, 1, 1], np.int16)
+    potential = np.array([4, 8, 16, 32, 64], np.float32)
+    found = shape(lengths, terminal, rewards, times, potential, gamma=0.5)
+    assert found.tolist() == [1 + 4 - 4, 1 - 8, 1 + 8 - 16, 1 + 32 - 32, 1]
+
+
+def test_shaping_leaves_the_difference_between_two_policies() -> None:
+    """The returns of two ways on from the same step move by the same amount."""
+    rng = np.random.default_rng(0)
+    lengths, fresh = np.array([6, 4], np.int32), np.array([True, True])
+    ends, times = np.array([True, True]), np.ones(10, np.int16)
+    rewards, potential = rng.normal(size=(2, 10)).astype(np.float32)
+    potential[6] = potential[0]  # the same beginning
+    plain = n_step(lengths, ends, rewards, times, fresh, n=6, gamma=0.9).rewards
+    added = shape(lengths, ends, rewards, times, potential, 0.9)
+    shaped = n_step(lengths, ends, added, times, fresh, n=6, gamma=0.9).rewards
+    assert shaped[0] - shaped[6] == pytest.approx(plain[0] - plain[6], abs=1e-5)
+    assert shaped[1] != pytest.approx(plain[1], abs=1e-3)
 
 
 def test_burn_in_is_for_sequences_that_begin_midway() -> None:
