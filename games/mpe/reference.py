@@ -63,18 +63,38 @@ def told(batch: MpeBatched) -> NDArray[np.int64]:
     """Plans by the state of the games; what is said means nothing."""
     ways = plan(batch.config, _records(batch.state()))
     way = ways[batch.due_game, batch.due_seat]
-    return _choice(batch, way, np.zeros(len(way), np.int64))
+    return _choice(batch.config, batch.choice_counts, way, np.zeros(len(way), np.int64))
 
 
 def by_text(batch: MpeBatched) -> NDArray[np.int64]:
     """Plans by what each seat's facts say, and says the goal that it sees: word k, landmark k."""
-    config, views = batch.config, read(batch.facts)
-    every = np.arange(len(batch.facts))
-    me = batch.due_seat if config.game == SPEAKER_LISTENER else np.zeros_like(batch.due_seat)
+    return plan_by_text(batch.config, batch.facts, batch.choice_counts)
+
+
+def plan_by_text(
+    config: MpeConfig,
+    facts: NDArray[np.int16],
+    choice_counts: NDArray[np.int16],
+    depth: int | None = None,
+) -> NDArray[np.int64]:
+    """What ``by_text`` chooses, from rows of facts and nothing else.
+
+    Args:
+        config: the setting.
+        facts: int16 [R, F], padded rows of ids.
+        choice_counts: int16 [R], choices of each row.
+        depth: steps to look ahead; ``DEPTH`` by default.
+
+    Returns:
+        int64 [R], places in the choices.
+    """
+    views = read(facts)
+    every = np.arange(len(facts))
+    me = 1 if config.game == SPEAKER_LISTENER else 0  # of its two seats, one moves
     here = np.nan_to_num(views.said.position)
     rows = np.zeros(len(every), engine.GAME)
-    rows["position"][every, me] = here
-    rows["velocity"][every, me] = np.nan_to_num(views.said.velocity)
+    rows["position"][:, me] = here
+    rows["velocity"][:, me] = np.nan_to_num(views.said.velocity)
     rows["landmark"] = _places(views.said.landmarks, here)
     if config.game == SPREAD:
         rows["position"][:, 1:] = _places(views.said.partners, here)
@@ -83,8 +103,8 @@ def by_text(batch: MpeBatched) -> NDArray[np.int64]:
         heard = views.heard > 0
         rows["goal"] = np.where(heard, views.heard - 1, MAX_PLAYERS - 1)[:, None]
         rows["landmark"][:, MAX_PLAYERS - 1] = here
-    way = plan(config, rows)[every, me]
-    return _choice(batch, way, np.maximum(views.goal, 0))
+    way = plan(config, rows, depth)[:, me]
+    return _choice(config, choice_counts, way, np.maximum(views.goal, 0))
 
 
 def _places(seen: NDArray[np.float64], here: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,13 +115,15 @@ def _places(seen: NDArray[np.float64], here: NDArray[np.float64]) -> NDArray[np.
 
 
 def _choice(
-    batch: MpeBatched, way: NDArray[np.int64], word: NDArray[np.int64]
+    config: MpeConfig,
+    counts: NDArray[np.int16],
+    way: NDArray[np.int64],
+    word: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """The places of choices that say a word, move, or do both."""
-    config = batch.config
     if config.game == REFERENCE and not config.chained:
         return word * MOVES + way
-    return np.where(batch.choice_counts == MOVES, way, word)
+    return np.where(counts == MOVES, way, word)
 
 
 def _records(state: dict[str, NDArray[np.generic]]) -> NDArray[np.void]:

@@ -25,6 +25,7 @@ import agents
 from agents import bots
 from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
+from games.mpe.rules import NAMES
 from games.settings import Setting
 from games.text import Translation, joined
 from marl.acting.guard import Guard
@@ -91,7 +92,7 @@ def shipped() -> list[str]:
 
 def known_names() -> list[str]:
     """Everybody who comes with the package: trained agents, then players by rules."""
-    return [*shipped(), *(f"{BOT}{name}" for name in bots.NAMES)]
+    return [*shipped(), *(f"{BOT}{name}" for name in (*bots.NAMES, bots.PLANNER))]
 
 
 def load(name: str, device: str = "cpu") -> Member:
@@ -112,10 +113,11 @@ def load(name: str, device: str = "cpu") -> Member:
         return replace(member, name=name, policy=guard)
     if name.startswith(BOT):
         bot = name.removeprefix(BOT)
-        if near := difflib.get_close_matches(bot, bots.NAMES, n=1) if bot not in bots.NAMES else []:
+        known = (*bots.NAMES, bots.PLANNER)
+        if near := difflib.get_close_matches(bot, known, n=1) if bot not in known else []:
             raise ValueError(f"there is no bot {bot!r}: did you mean {BOT}{near[0]}?")
-        policy = bots.make(bot)
-        return Member(name, None, policy, TrainConfig(games=("hanabi:2-5",)), 0)
+        plays = NAMES if bot == bots.PLANNER else ("hanabi:2-5",)
+        return Member(name, None, bots.make(bot), TrainConfig(games=plays), 0)
     folder = Path(name)
     if not folder.is_dir():
         if name not in shipped():
