@@ -33,6 +33,17 @@ PRESETS: dict[str, Preset] = {
     "vdn": Preset(
         "vector, with values that add up over the seats", (*_VECTOR, "--learner.mixing", "vdn")
     ),
+    "mpe": Preset(
+        "particle games: rewards in scale, numbers that begin alike, values that add up",
+        (
+            *("--agent.numerals", "ordered", "--agent.memory", "64", "--actor.num-games", "256"),
+            *("--learner.reward-scale", "0.3", "--learner.gamma", "0.9"),
+            *("--learner.mixing", "vdn", "--learner.aux-weight", "1"),
+            *("--learner.learning-rate", "1e-3", "--learner.target-interval", "50"),
+            *("--learner.average", "0.97", "--replay.capacity", "8000", "--replay.alpha", "0"),
+            *("--warm-up", "1000"),
+        ),
+    ),
     "paper": Preset(
         "the published R3D2: reads whole paragraphs, replays uniformly, learns in one step",
         (

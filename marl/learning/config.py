@@ -83,15 +83,8 @@ class LearnerConfig:
             if not getattr(self, name) > 0:
                 raise ValueError(f"learner.{name} must be positive, got {getattr(self, name)}")
         check(vars(self), "learner.")
-        if self.aux_shaping < 0:
-            raise ValueError(f"learner.aux_shaping cannot be negative, got {self.aux_shaping}")
-        if self.aux_shaping and self.mixing == "iql":
-            raise ValueError(
-                "learner.aux_shaping rewards what a seat says by what the others make of it, which "
-                "learner.mixing=iql does not see: use learner.mixing=vdn"
-            )
         if not 0 <= self.average < 1:
             raise ValueError(f"learner.average must be in [0, 1), got {self.average}")
-        for name in ("burn_in", "aux_weight"):
+        for name in ("burn_in", "aux_weight", "aux_shaping"):
             if getattr(self, name) < 0:
                 raise ValueError(f"learner.{name} cannot be negative, got {getattr(self, name)}")

@@ -120,6 +120,11 @@ class TrainConfig:
                 f"{self.replay.max_length // 2 - 1}"
             )
 
+        if self.learner.aux_shaping and self.learner.mixing == "iql":
+            raise ValueError(
+                "learner.aux_shaping rewards what a seat says by what the others make of it, which "
+                "learner.mixing=iql does not see: add --learner.mixing vdn"
+            )
         if self.learner.aux_shaping and not self.agent.own_hand:
             raise ValueError(
                 "learner.aux_shaping rewards the guesses of the auxiliary head: leave out "

@@ -131,6 +131,15 @@ def test_a_configuration_survives_json() -> None:
     assert from_dict(to_dict(replace(config, seed=1))) != config
 
 
+def test_guesses_are_rewarded_where_there_are_some_and_all_seats_are_seen() -> None:
+    with pytest.raises(ValueError, match="add --learner"):
+        TrainConfig(learner=LearnerConfig(aux_shaping=1.0))
+    learner = LearnerConfig(aux_shaping=1.0, mixing="vdn")
+    with pytest.raises(ValueError, match="leave out --agent"):
+        TrainConfig(agent=R3D2Config(own_hand=False), learner=learner)
+    assert TrainConfig(learner=learner).learner.aux_shaping == 1
+
+
 @pytest.mark.parametrize("where", [(), ("agent",), ("learner",)])
 def test_a_field_of_another_version_is_refused(where: tuple[str, ...]) -> None:
     values: dict[str, Any] = to_dict(TrainConfig())
