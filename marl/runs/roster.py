@@ -123,10 +123,10 @@ def load(name: str, device: str = "cpu") -> Member:
         if name not in shipped():
             if near := difflib.get_close_matches(name, known_names(), n=1):
                 raise ValueError(f"there is no agent {name!r}: did you mean {near[0]}?")
-            known = ", ".join(shipped()) or "none"
+            come_along = ", ".join(shipped()) or "none"
             raise ValueError(
                 f"there is no agent {name!r}: name a run's folder, an exported folder, a shipped "
-                f"agent ({known}) or a rule-based player ({BOT}{bots.NAMES[-1]} and its like)"
+                f"agent ({come_along}) or a rule-based player ({BOT}{bots.NAMES[-1]} and its like)"
             )
         folder = SHIPPED / name
     config = load_config(folder)
