@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from games.settings import complete, parse_all
+from games.settings import Setting, complete, parse_all
 from scripts.arguments import parse
 from scripts.progress import GamesBar
 from transport.signals import StopFlag
@@ -35,8 +35,8 @@ class Options:
     ]
     """Folders of runs, exported folders, shipped agents, or rule-based players (bot:NAME); +guard
     behind a name guards the last life."""
-    players: Annotated[str, tyro.conf.arg(metavar="PLAYERS")] = "2-5"
-    """Numbers of players: "2", "2-5" or "2,4"."""
+    players: Annotated[str | None, tyro.conf.arg(metavar="PLAYERS")] = None
+    """Numbers of players: "2", "2-5" or "2,4"; without it, those that all agents were made for."""
     part: Literal["test", "validate", "train"] = "test"
     """Of the split of partners (marl.runs.split)."""
     games: int = 200
@@ -58,7 +58,6 @@ def main(args: Sequence[str]) -> None:
         ValueError: if there is no such agent, it cannot play, or an option is out of range.
     """
     options = parse(Options, COMMAND, args)
-    settings = parse_all(complete(("hanabi",), options.players, None))
     # They import torch: not for --help.
     from rich.console import Console
 
@@ -67,6 +66,7 @@ def main(args: Sequence[str]) -> None:
 
     prepare_process()
     agents = tuple(name.rstrip("/") or name for name in options.agents)
+    settings = _settings(agents, options.players)
     total = count(agents, settings, options.part, options.games)
     with StopFlag() as stop, GamesBar(Console(stderr=True), total) as bar:
 
@@ -92,6 +92,20 @@ def main(args: Sequence[str]) -> None:
         save(options.csv, table(found))
     if not found.whole:
         raise KeyboardInterrupt(f"interrupted after {len(found.meetings)} meetings")
+
+
+def _settings(agents: Sequence[str], players: str | None) -> tuple[Setting, ...]:
+    """What is played: Hanabi by so many players, or else what all agents were made for of it."""
+    if players is not None:
+        return parse_all(complete(("hanabi",), players, None))
+    from marl.runs.own_settings import common_settings
+    from marl.runs.roster import load
+
+    members = [load(name) for name in agents]
+    found = tuple(one for one in common_settings(members) if one.game == "hanabi")
+    if not found:
+        raise ValueError("no Hanabi is among what they were made for: give --players to play it")
+    return found
 
 
 def _show(found: Adhoc) -> None:

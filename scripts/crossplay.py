@@ -40,18 +40,17 @@ class Options:
     """Folders of runs, exported folders, shipped agents, or rule-based players (bot:NAME)."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for everything that comes of it."""
-    settings: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING [SETTING ...]")] = (
-        "hanabi",
-    )
-    """What is played, a matrix each: hanabi:2-5, hanabi:3@small."""
-    players: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PLAYERS [PLAYERS ...]")] = ("2-5",)
-    """Numbers of players of the games that are named without: 2 3 4 5, or 2-5."""
+    settings: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING [SETTING ...]")] = ()
+    """What is played, a matrix each: hanabi:2-5, hanabi:3@small; without any, what all of the
+    agents were made for."""
+    players: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PLAYERS [PLAYERS ...]")] = ()
+    """Numbers of players of the games that are named without, or not named: 2 3 4 5, or 2-5."""
     games: int = 1000
     """Games of every cell: one agent among others, in one setting."""
     seed: int = 1
     """Of the first game of every cell; the others count up from it."""
     variant: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Preset of the rules of the games that are named without options."""
+    """Preset of the rules of the games that are named without options, or not named."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where networks run."""
 
@@ -66,20 +65,29 @@ def main(args: Sequence[str]) -> None:
     from rich.console import Console
 
     options = parse(Options, COMMAND, args)
-    settings = complete(options.settings, ",".join(options.players), options.variant)
     check_folder(options.out, "--out")
     # They import torch: not for --help.
     from marl.acting.table import StoppedError
     from marl.crossplay.cells import Crossplay, CrossplayConfig, enter
     from marl.crossplay.report import PAGE_FILE, write
     from marl.lanes import prepare_process
+    from marl.runs.own_settings import common_settings
+    from marl.runs.roster import load
 
     names = tuple(name.rstrip("/") or name for name in options.agents)
+    players = ",".join(options.players) or None
+    settings = complete(options.settings, players, options.variant)
+    if settings:
+        CrossplayConfig(names, settings, options.games, options.seed)
+    prepare_process()
+    members = [load(name, options.device) for name in names]
+    if not settings:
+        common = common_settings(members, players, options.variant)
+        settings = tuple(setting.name for setting in common)
     config = CrossplayConfig(names, settings, options.games, options.seed)
     for setting in config.parsed():  # what is wrong is said at once
         setting.batched(1)
-    prepare_process()
-    entrants = [enter(name, options.device) for name in names]
+    entrants = [enter(member) for member in members]
     crossplay = Crossplay.open(config, entrants, options.out)
     console = Console(stderr=True)
     try:

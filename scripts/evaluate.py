@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from games.settings import Setting, complete, parse_all, parse_numbers
+from games.settings import Setting, complete, parse_all
 from scripts.arguments import parse
 from scripts.bench import machine, versions
 from scripts.outputs import PICTURES, check_file
@@ -22,7 +22,6 @@ from transport.signals import StopFlag
 if TYPE_CHECKING:
     from marl.acting.evaluate import Evaluation
     from marl.core import Policy
-    from marl.runs.config import TrainConfig
 
 COMMAND = "troupe evaluate"
 
@@ -75,11 +74,15 @@ def main(args: Sequence[str]) -> None:
     # They import torch: not for --help.
     from marl.acting.evaluate import save_histogram, save_json
     from marl.lanes import prepare_process
+    from marl.runs.own_settings import own_settings
     from marl.runs.roster import load
 
     prepare_process()
     member = load(options.agent, options.device)
-    settings = _settings(options, member.config)
+    if options.settings:
+        settings = parse_all(complete(options.settings, options.players, options.variant))
+    else:
+        settings = own_settings(member, options.players, options.variant)
     for setting in settings:  # what is wrong is said before the first is played
         member.check(setting)
     found = _play(member.policy, settings, options)
@@ -126,22 +129,6 @@ def _play(policy: Policy, settings: Sequence[Setting], options: Options) -> list
                     found.append(evaluation_of(setting, seed, stopped.played, seconds))
                 break
     return found
-
-
-def _settings(options: Options, trained: TrainConfig) -> tuple[Setting, ...]:
-    """What is to be played: what is named, or else what was trained, as the options change it."""
-    if options.settings:
-        return parse_all(complete(options.settings, options.players, options.variant))
-    found: dict[Setting, None] = {}
-    for setting in trained.settings():
-        chosen = dict(setting.options)
-        if options.variant is not None:
-            chosen["preset"] = options.variant
-        numbers: tuple[int, ...] = (setting.players,)
-        if options.players is not None:
-            numbers = parse_numbers(options.players, "--players")
-        found |= dict.fromkeys(Setting(setting.game, number, chosen) for number in numbers)
-    return tuple(found)
 
 
 def _in_run(agent: str) -> Path | None:

@@ -12,6 +12,8 @@ from marl.acting.evaluate import Evaluation
 from marl.crossplay import matrix, report
 from marl.crossplay.cells import Crossplay, CrossplayConfig, enter
 from marl.crossplay.matrix import Matrix
+from marl.runs import roster
+from marl.runs.own_settings import common_settings
 from troupe.agent import Agent, load
 
 
@@ -51,7 +53,7 @@ def crossplay(
 
     Args:
         agents: their names.
-        *settings: what is played, at least one.
+        *settings: what is played; without any, what all of them were made for.
         games: of every pairing and mix.
         seed: of the first game; the others count up from it.
         folder: for tables, pictures and a page; in one that holds an interrupted cross-play, it
@@ -61,11 +63,13 @@ def crossplay(
         a matrix for each setting: self-play, cross-play, gap, and every cell with its interval.
 
     Raises:
-        ValueError: if there is no such agent, a number is out of range, or the folder holds
-            another cross-play.
+        ValueError: if there is no such agent, they were made for nothing in common, a number is
+            out of range, or the folder holds another cross-play.
     """
-    config = CrossplayConfig(tuple(agents), tuple(settings), games, seed)
-    entrants = [enter(name) for name in config.agents]
+    members = [roster.load(name) for name in agents]
+    chosen = settings or tuple(setting.name for setting in common_settings(members))
+    config = CrossplayConfig(tuple(agents), chosen, games, seed)
+    entrants = [enter(member) for member in members]
     with tempfile.TemporaryDirectory() as nowhere:
         table = Crossplay.open(config, entrants, Path(folder or nowhere))
         for cell in table.pending():

@@ -36,6 +36,7 @@ from games.settings import Setting, parse_all
 from marl.acting.guard import Guard
 from marl.acting.table import Played, Table, admit, never, play_many
 from marl.core import Policy
+from marl.runs.roster import Member
 
 SETTINGS_FILE = "settings.json"
 CELLS_FOLDER = "cells"
@@ -57,7 +58,7 @@ class CrossplayConfig:
     """
 
     agents: tuple[str, ...]
-    settings: tuple[str, ...] = ("hanabi:2-5",)
+    settings: tuple[str, ...]
     games: int = 1000
     seed: int = 1
 
@@ -286,21 +287,10 @@ def _agree(folder: Path, settings: dict[str, Any]) -> None:
     )
 
 
-def enter(name: str, device: str = "cpu") -> Entrant:
-    """Makes an entrant of a name in the roster.
-
-    Raises:
-        ValueError: if there is no such agent.
-    """
-    from marl.runs import roster  # it imports torch
-
-    member = roster.load(name, device)
-    return Entrant(
-        name,
-        member.policy,
-        fingerprint(member.policy),
-        member.restriction,
-    )
+def enter(member: Member) -> Entrant:
+    """A member of the roster as one who takes part."""
+    policy = member.policy
+    return Entrant(member.name, policy, fingerprint(policy), member.restriction)
 
 
 def fingerprint(policy: Policy) -> str:

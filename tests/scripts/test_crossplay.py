@@ -97,7 +97,7 @@ def test_nobody_can_play(
         ("{agent} --players 6 --out {tmp}/out", "hanabi is played by 2, 3, 4, 5 players, got 6"),
         ("{agent} --settings tracking:1 --out {tmp}/out", "needs 2 players or more"),
         ("{agent} --settings chess --out {tmp}/out", "unknown game 'chess'"),
-        ("{agent} --settings hanabi hanabi:5 --out {tmp}/out", "hanabi:5 is named twice"),
+        ("{agent} --settings hanabi hanabi:2 --out {tmp}/out", "hanabi:2 is named twice"),
         ("{agent} --settings hanabi:2@ranks=9 --out {tmp}/out", "ranks must be a whole number"),
         ("{agent} --players two --out {tmp}/out", "players must look like"),
         ("{agent} --games 0 --out {tmp}/out", "games must be at least 1"),
@@ -116,3 +116,32 @@ def test_bad_input(
     assert said in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_without_a_setting_what_all_were_made_for_is_played(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order of the first; one seat is no cross-play; rules go along with the learned."""
+    several = exported(tmp_path / "a", games=("tracking", "simple-spread:2", "hanabi:3,2@small"))
+    two = exported(tmp_path / "b", games=("hanabi:2@small", "simple-spread:2"), seed=2)
+
+    def played(*agents: str) -> list[str]:
+        out = tmp_path / "out" / str(len(list(tmp_path.glob("out/*"))))
+        assert main(["crossplay", *agents, "--games", "2", "--out", str(out)]) == 0
+        report = json.loads((out / "crossplay.json").read_text())
+        assert isinstance(report["settings"], list)
+        return report["settings"]
+
+    assert played(several, two) == ["simple-spread:2", "hanabi:2@small"]
+    assert played(two, "bot:piers") == ["hanabi:2@small"]
+    assert played("bot:piers", "bot:iggi") == ["hanabi:2", "hanabi:3", "hanabi:4", "hanabi:5"]
+
+    capsys.readouterr()
+    third = exported(tmp_path / "c", games=("escape-room", "tracking"))
+    assert main(["crossplay", two, third, "--out", str(tmp_path / "none")]) == 2
+    said = capsys.readouterr().err
+    assert "nothing in common that two can play" in said
+    assert f"{third} was made for escape-room:2, tracking" in said
+    assert len(said.splitlines()) == 1
+    assert main(["adhoc", third, "--games", "6"]) == 2
+    assert "no Hanabi is among what they were made for: give --players" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from marl.acting.evaluate import evaluate
 from marl.acting.table import Played, observe, play
 from marl.crossplay.cells import Cell, Crossplay, CrossplayConfig, enter, fingerprint
 from marl.crossplay.matrix import matrix
+from marl.runs import roster
 from tests.marl.players import Acted, Hashing, entrant, exported, play_all
 
 
@@ -294,7 +295,7 @@ def test_an_agent_without_text_plays_what_it_knows(tmp_path: Path) -> None:
     vector = exported(tmp_path / "v", {"encoder": "vector"}, games=("hanabi:2,4@small",))
     text = exported(tmp_path / "t", {}, games=("hanabi:2@small",))
     config = CrossplayConfig((vector, text), ("hanabi:2-4@small",), games=2)
-    entrants = [enter(name) for name in config.agents]
+    entrants = [enter(roster.load(name)) for name in config.agents]
     assert [entrants[0].restriction(setting(n)) is None for n in (2, 3, 4)] == [True, False, True]
     assert all(entrants[1].restriction(setting(n)) is None for n in (2, 3, 4))
     assert entrants[0].restriction(setting(3)) == (
@@ -334,4 +335,4 @@ def test_a_fingerprint_is_of_the_weights() -> None:
 )
 def test_bad_settings(values: dict, said: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(ValueError, match=said):
-        CrossplayConfig(**{"agents": ("a",), **values})
+        CrossplayConfig(**{"agents": ("a",), "settings": ("hanabi:2",), **values})
