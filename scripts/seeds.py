@@ -19,7 +19,7 @@ from games.settings import parse_numbers
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE
 from marl.runs.monitor import read_metrics
-from marl.runs.serial import refuse_second
+from marl.runs.saving import refuse_second
 from scripts.train import DEFAULT_MINUTES, Train, read, run
 from transport.child import FatalError
 from transport.claim import Claim

@@ -11,9 +11,9 @@ import tyro
 
 from games.manager import KINDS
 from games.settings import complete, parse_numbers
-from marl.runs.config import TrainConfig
+from marl.runs.config import TrainConfig, load_config
 from marl.runs.roster import refuse_export
-from marl.runs.serial import load_config, train
+from marl.runs.train import train
 from scripts.arguments import parse
 from scripts.outputs import check_folder
 from scripts.presets import PRESETS, explained

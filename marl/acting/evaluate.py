@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.core import BatchedGame
 from games.settings import Setting
 from marl.acting.table import AT_ONCE, Played, never, play_many
 from marl.core import Policy
@@ -139,13 +140,22 @@ def evaluate(
     if seed < 0:
         raise ValueError(f"the seed of an evaluation cannot be negative, got {seed}")
     start = time.perf_counter()
-    played = play_many(setting, [policy], games, seed, at_once=at_once, on_end=on_end, stop=stop)
-    return evaluation_of(setting, seed, played, time.perf_counter() - start)
+    one = setting.batched(1)
+    played = play_many(
+        setting, [policy], games, seed, at_once=at_once, on_end=on_end, stop=stop, one=one
+    )
+    return evaluation_of(setting, seed, played, time.perf_counter() - start, one)
 
 
-def evaluation_of(setting: Setting, seed: int, played: Played, seconds: float) -> Evaluation:
+def evaluation_of(
+    setting: Setting,
+    seed: int,
+    played: Played,
+    seconds: float,
+    one: BatchedGame | None = None,
+) -> Evaluation:
     """What games have come to that have been played; see ``Evaluation``."""
-    game = setting.batched(1)
+    game = one or setting.batched(1)
     return Evaluation(setting, seed, game.scoring, game.max_score, played, seconds)
 
 

@@ -295,6 +295,7 @@ def play_many(
     at_once: int = AT_ONCE,
     on_end: Callable[[int], None] = lambda games: None,
     stop: Callable[[], bool] = never,
+    one: BatchedGame | None = None,
 ) -> Played:
     """Plays games of a setting in batches, as many side by side as there are processors.
 
@@ -309,12 +310,13 @@ def play_many(
         at_once: games in a batch.
         on_end: told how many games have ended, from whatever thread ended them.
         stop: asked before every step whether to stop, from whatever thread makes it.
+        one: a batch of the setting to look at, if there is one already; it is left as it is.
 
     Raises:
         ValueError: if ``seating`` does not fit the games or the policies.
         StoppedError: if it was to stop before all games had ended; it holds those that had.
     """
-    one = setting.batched(1)
+    one = one or setting.batched(1)
     players = [policy.policy if isinstance(policy, Guard) else policy for policy in policies]
     for policy in players:
         if isinstance(policy, R3D2Agent):

@@ -17,7 +17,7 @@ from marl.acting.actor import Actor
 from marl.episodes import Episodes
 from marl.remote.policy import RemotePolicy, wait_for
 from marl.remote.replay import RemoteReplay
-from marl.runs.actors import explore, games_each, make_actors, make_games
+from marl.runs.actors import explorations, make_actors, make_games
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config
 from marl.runs.roster import find_partners
 from transport.client import Client, ClientConfig
@@ -109,16 +109,12 @@ class _Share:
         answers = AnswerSheets()
         for game in playing if config.agent.own_hand else ():
             answers.add(Translation(game.phrasebook, book)(game.label_phrases))
-        each = games_each(config, self.shares)
         return make_actors(
             config,
             playing,
             policy,
             self._insert,
-            [
-                explore(chosen, each, game.num_games, self.share, self.shares)
-                for chosen, game in zip(config.hyperparameters(), playing, strict=True)
-            ],
+            explorations(config, [game.num_games for game in playing], self.share, self.shares),
             [exploring + i for i in numbers],
             answers=answers,
             book=book,

@@ -11,7 +11,7 @@ actor    plays two halves of its games: while one waits for its moves, the other
 ======== ==========================================================================================
 
 The driver is this module; learner, worker and actor are those beside it. Actor, learner, limiter,
-monitor and checkpoints are those of ``marl.runs.serial``, with the remote sides of the seams
+monitor and checkpoints are those of ``marl.runs.train``, with the remote sides of the seams
 between them. What is learned now depends on the clock: which weights chose a move, and when a
 sequence arrived. All else is as in one process: run directory, configuration, curves and resume.
 
@@ -31,7 +31,7 @@ from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import TrainConfig, load_config
 from marl.runs.monitor import read_metrics
 from marl.runs.roster import find_partners, refuse_export, starting_weights
-from marl.runs.serial import refuse_second, write_config
+from marl.runs.saving import refuse_second, write_config
 from transport.claim import Claim
 from transport.launch import Role, Supervisor
 from transport.signals import StopFlag
@@ -65,7 +65,7 @@ def train_distributed(
     lease: float = 10.0,
     patience: float = PATIENCE,
 ) -> Trained:
-    """Trains like ``marl.runs.serial.train``, in processes of its own.
+    """Trains like ``marl.runs.train.train``, in processes of its own.
 
     Args:
         config: of the run; with ``resume``, that of the run resumed.

@@ -17,12 +17,14 @@ from marl.lanes import prepare_process
 from marl.learning.divergence import DivergedError
 from marl.remote.policy import PublishedWeights
 from marl.remote.replay import Ledger, replay_functions
-from marl.runs.actors import explore, games_each
+from marl.runs.actors import explorations, games_each
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config, to_dict
+from marl.runs.loop import drive, is_spent, say_resumed
 from marl.runs.monitor import METRICS_FILE, Monitor
 from marl.runs.partners import PartnersConfig
-from marl.runs.serial import SerialRun, drive, is_spent, restore, say_resumed
+from marl.runs.saving import restore
+from marl.runs.serial import SerialRun
 from transport.child import FatalError, before_hard_end
 from transport.client import Client, ClientConfig
 from transport.service import Service
@@ -100,12 +102,12 @@ class LearnerRun(SerialRun):
 
     def learning_metrics(self) -> dict[str, float]:
         """As in one process, and what the ledger says."""
-        counts, each = self.ledger.counts, games_each(self.config)
-        epsilons = [explore(one, each, each).epsilons for one in self.config.hyperparameters()]
+        counts, settings = self.ledger.counts, len(self.settings)
+        spectra = explorations(self.config, [games_each(self.config)] * settings)
         return super().learning_metrics() | {
             "act/env_steps": counts["moves"],
             "act/episodes": counts["games"],
-            "act/epsilon": float(np.mean(epsilons)),
+            "act/epsilon": float(np.mean([one.epsilons for one in spectra])),
             "ledger/insertions": counts["insertions"],
             "ledger/repeated": counts["repeated"],
             "ledger/rolled_back": counts["rolled_back"],

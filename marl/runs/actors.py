@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from agents.r3d2.answers import AnswerSheets
 from games.core import BatchedGame
-from games.hyperparameters import Hyperparameters
 from games.other_play import OtherPlay
 from games.text import Phrasebook, Translation
 from marl.acting.actor import Actor, exploration_spectrum, spread_over, temperature_spectrum
@@ -57,23 +56,25 @@ class Exploration:
     temperatures: NDArray[np.float32] | None
 
 
-def explore(
-    chosen: Hyperparameters, games: int, num_games: int, share: int = 0, shares: int = 1
-) -> Exploration:
-    """How the games of a setting explore, from the most curious to the greediest.
+def explorations(
+    config: TrainConfig, num_games: Sequence[int], share: int = 0, shares: int = 1
+) -> list[Exploration]:
+    """How the games of every setting explore, from the most curious to the greediest.
 
     Args:
-        chosen: of the setting.
-        games: that a setting gets in a share (``games_each``).
-        num_games: that are played at once, N.
+        config: of the run.
+        num_games: of each setting.
         share: which of the shares of a setting's games these are.
         shares: how many there are.
     """
-    spectra: tuple[NDArray[Any], NDArray[Any]] = (
-        exploration_spectrum(games * shares, chosen.epsilon, chosen.epsilon_spread),
-        temperature_spectrum(games * shares, chosen.temperature, chosen.temperature_spread),
-    )
-    return Exploration(*(spread_over(one[share::shares], num_games) for one in spectra))
+    games, found = games_each(config, shares) * shares, []
+    for one, count in zip(config.hyperparameters(), num_games, strict=True):
+        spectra: tuple[NDArray[Any], NDArray[Any]] = (
+            exploration_spectrum(games, one.epsilon, one.epsilon_spread),
+            temperature_spectrum(games, one.temperature, one.temperature_spread),
+        )
+        found.append(Exploration(*(spread_over(s[share::shares], count) for s in spectra)))
+    return found
 
 
 def make_actors(
@@ -81,7 +82,7 @@ def make_actors(
     playing: Sequence[BatchedGame],
     policy: Policy,
     insert: Callable[[Episodes], None],
-    explorations: Sequence[Exploration],
+    exploring: Sequence[Exploration],
     seeds: Sequence[int],
     *,
     answers: AnswerSheets,
@@ -96,7 +97,7 @@ def make_actors(
         playing: the games of each setting.
         policy: who plays.
         insert: takes what was played.
-        explorations: of each setting.
+        exploring: how, in each setting.
         seeds: of each setting's exploration.
         answers: the sheets of all settings, in the words of ``book``.
         book: the phrasebook whose ids are recorded.
@@ -109,7 +110,7 @@ def make_actors(
             game,
             policy,
             insert,
-            explorations[i].epsilons,
+            exploring[i].epsilons,
             seeds[i],
             setting=i,
             max_length=config.replay.max_length,
@@ -117,7 +118,7 @@ def make_actors(
             label_size=answers.slots,
             label_slot=answers.place(sheets[i]),
             book=book,
-            temperatures=explorations[i].temperatures,
+            temperatures=exploring[i].temperatures,
             teaching=teaching,
             partners=partners,
             seating=config.partners.seating(game.num_players) if partners else None,

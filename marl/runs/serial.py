@@ -13,13 +13,7 @@ depends on time. Checkpoints hold all that the next step depends on, replay incl
 
 from __future__ import annotations
 
-import contextlib
-import json
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,28 +23,19 @@ from games.core import BatchedGame
 from games.text import Phrasebook, joined
 from marl.acting.actor import Actor
 from marl.acting.evaluate import Evaluation, evaluate
-from marl.acting.table import StoppedError, admit, never
+from marl.acting.table import admit, never
 from marl.episodes import Episodes
-from marl.lanes import prepare_process
 from marl.learning.learner import Learner
 from marl.learning.weights import LocalWeights
 from marl.replay.limiter import Limiter
 from marl.replay.prioritised import PrioritisedReplay
-from marl.runs.actors import Exploration, explore, games_each, make_actors, make_games
-from marl.runs.checkpoint import CheckpointStore
-from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
-from marl.runs.curve import CURVE_FILE, save_curve
-from marl.runs.monitor import Monitor
-from marl.runs.roster import find_partners, find_teacher, refuse_export, starting_weights
-from marl.runs.state import flatten, unflatten
-from transport.claim import Claim
-from transport.signals import StopFlag
+from marl.runs.actors import Exploration, explorations, make_actors, make_games
+from marl.runs.config import TrainConfig
+from marl.runs.roster import find_partners, find_teacher
 
 EVALUATION_SEED = 2**40
 """Of the games that are played to watch a run. Training's seeds lie beyond all that anybody would
 give an evaluation, so no evaluation plays a game that was trained on."""
-
-LOG_SECONDS = 5.0
 
 
 class SerialRun:
@@ -103,10 +88,7 @@ class SerialRun:
             playing,
             self.player,
             self._played.append,
-            [
-                explore(chosen, games_each(config), game.num_games)
-                for chosen, game in zip(config.hyperparameters(), playing, strict=True)
-            ],
+            explorations(config, [game.num_games for game in playing]),
             seeds_of_settings[1::2],
             answers=self.agent.answers,
             book=book,
@@ -307,255 +289,3 @@ def _refuse_cuts(playing: Sequence[BatchedGame], max_length: int) -> None:
                 f"{game.max_turns or 'any number of'} own turns here: raise replay.max_length "
                 f"from {max_length}"
             )
-
-
-def train(
-    config: TrainConfig,
-    run_dir: Path,
-    *,
-    minutes: float | None = None,
-    updates: int | None = None,
-    resume: bool = False,
-    device: str = "cpu",
-) -> SerialRun:
-    """Trains until the budget is spent or somebody interrupts, and leaves a resumable run.
-
-    Args:
-        config: of the run; with ``resume``, that of the run resumed (see ``load_config``).
-        run_dir: where configuration, checkpoints and curves go.
-        minutes: wall-clock budget of this call, start-up and compilation included.
-        updates: update count at which to stop; with both, whichever comes first.
-        resume: continue from the newest checkpoint in ``run_dir``.
-        device: where the network learns.
-
-    Returns:
-        the run as it stands, its checkpoint saved.
-
-    Raises:
-        ValueError: if there is no budget, or ``run_dir`` holds a run and ``resume`` is not set, or
-            holds none and it is.
-    """
-    start = time.monotonic()
-    prepare_process()
-    if minutes is None and updates is None:
-        raise ValueError("training needs a budget: give minutes, updates or both")
-    store = CheckpointStore(run_dir / "checkpoints", keep=config.keep_checkpoints)
-    refuse_export(run_dir)
-    if not resume:
-        refuse_second(run_dir)
-    elif load_config(run_dir) != config:
-        raise ValueError(
-            f"the run in {run_dir} was started with another configuration than it is to be "
-            f"continued with: resume with what its {CONFIG_FILE} says"
-        )
-    with contextlib.ExitStack() as stack:
-        if resume:
-            stack.enter_context(Claim(run_dir))
-            store.sweep()
-        run = SerialRun(config, device)
-        step = restore(run, store)
-        if not resume:  # Nothing is left behind by a run that cannot be.
-            stack.enter_context(Claim(run_dir))
-            refuse_second(run_dir)
-            write_config(config, run_dir)
-        stopped = stack.enter_context(StopFlag())
-        monitor = stack.enter_context(
-            Monitor(
-                run_dir,
-                seconds=None if minutes is None else minutes * 60,
-                resume_step=step if resume else None,
-            )
-        )
-        if resume:
-            say_resumed(monitor, step)
-        if updates is not None and step >= updates:
-            monitor.say(f"it has {step:,} updates already: nothing is left to do")
-        monitor.say(
-            f"{sum(p.numel() for p in run.agent.parameters()):,} parameters, "
-            f"{len(run.agent.facts.ids):,} facts and {len(run.agent.choices.ids)} choices in "
-            f"{len(run.settings)} setting{'s' * (len(run.settings) > 1)}; "
-            f"curves: {run_dir / CURVE_FILE}, tensorboard --logdir {run_dir.parent}"
-        )
-        if not resume:
-            monitor.describe(to_dict(config))
-        end = None if minutes is None else start + minutes * 60
-
-        def over() -> bool:
-            return stopped() or is_spent(run, end, updates)
-
-        drive(run, store, monitor, over, stopped)
-        if stopped():
-            monitor.say(f"interrupted; go on with --resume --run-dir {run_dir}")
-    return run
-
-
-def is_spent(run: SerialRun, end: float | None, updates: int | None) -> bool:
-    """Whether a budget is: a time of the monotonic clock, a count of updates, or both."""
-    return (end is not None and time.monotonic() >= end) or (
-        updates is not None and run.learner.updates >= updates
-    )
-
-
-def drive(
-    run: SerialRun,
-    store: CheckpointStore,
-    monitor: Monitor,
-    over: Callable[[], bool],
-    stopped: Callable[[], bool],
-) -> None:
-    """Steps a run until it is over; evaluates, logs and saves whenever it is time, and at the end.
-
-    A new run is evaluated before its first step as well, and one that is stopped not at its end. An
-    evaluation that somebody interrupts is given up. A budget that is spent while the run is
-    evaluated makes that evaluation its last one; before the first step, there is none.
-
-    Where there is no room for a checkpoint the run goes on, and the next one is tried in time.
-
-    Args:
-        run: as it stands.
-        store: where checkpoints go.
-        monitor: what shows and writes the metrics.
-        over: asked before every step.
-        stopped: whether somebody wants the run to end at once.
-
-    Raises:
-        OSError: if there is no room for the last checkpoint.
-    """
-    config = run.config
-    save = partial(_save, run, store, Interval(config.replay_minutes * 60))
-    unsaved = moved = store.latest() is None
-    logged = saved = time.monotonic()
-    scored = -1  # the update of the newest evaluation
-    evaluated = run.learner.updates // config.evaluate_interval
-    if unsaved and not run.learner.updates:  # what it begins from
-        scored = _score(run, monitor, over)
-        moved = scored >= 0
-    while not over():
-        moves = run.env_steps
-        learned = run.step()
-        unsaved = moved = True
-        monitor.count(env_steps=run.env_steps - moves, updates=learned)
-        step, now = run.learner.updates, time.monotonic()
-        if step // config.evaluate_interval > evaluated:
-            evaluated = step // config.evaluate_interval
-            scored = _score(run, monitor, stopped)
-        elif now - logged >= LOG_SECONDS:
-            logged = now
-            monitor.log(step, run.learning_metrics())
-        if now - saved >= config.checkpoint_minutes * 60:
-            saved = now
-            try:
-                save()
-            except OSError as error:
-                monitor.say(
-                    f"the checkpoint of update {step:,} could not be saved ({error.strerror}); "
-                    f"the run goes on, and the next is due in {config.checkpoint_minutes:g} min"
-                )
-            else:
-                unsaved = False
-    if unsaved:  # A checkpoint that is there already would only push out an older one.
-        save()
-    ended = stopped() or scored == run.learner.updates
-    if moved and (ended or _score(run, monitor, stopped) < 0):
-        monitor.log(run.learner.updates, run.learning_metrics())
-
-
-def _score(run: SerialRun, monitor: Monitor, stop: Callable[[], bool]) -> int:
-    """Evaluates a run as it stands, and draws its curve anew.
-
-    Returns:
-        the update that it stands at, or -1 if it was to stop before the games had ended.
-    """
-    try:
-        metrics = run.evaluation_metrics(stop)
-    except StoppedError:
-        monitor.say(f"the evaluation of update {run.learner.updates:,} was not played to its end")
-        return -1
-    monitor.log(run.learner.updates, metrics)
-    with contextlib.suppress(OSError):  # That there is no room, the monitor has said.
-        save_curve(monitor.run_dir, run.settings)
-    return run.learner.updates
-
-
-def say_resumed(monitor: Monitor, step: int) -> None:
-    """Says from where a run goes on, and what of its curves goes because it is made again."""
-    said = f"goes on from update {step:,}"
-    if not step:
-        said = "no update was saved before this run ended: it begins again at update 0"
-    if monitor.dropped:
-        said += f"; its curves are cut there, they had reached update {monitor.dropped:,}"
-    monitor.say(said)
-
-
-def refuse_second(run_dir: Path) -> None:
-    """Raises ValueError where a folder holds a run already."""
-    if (run_dir / CONFIG_FILE).exists():
-        raise ValueError(
-            f"{run_dir} holds a run already: continue it with --resume, or choose another --run-dir"
-        )
-
-
-def write_config(config: TrainConfig, run_dir: Path) -> None:
-    """Makes a folder a run's."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(to_dict(config), indent=2) + "\n"
-    # Whole or absent: a run whose configuration cannot be read cannot be resumed.
-    temporary = run_dir / f"{CONFIG_FILE}.tmp"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(run_dir / CONFIG_FILE)
-
-
-def restore(run: SerialRun, store: CheckpointStore) -> int:
-    """Loads the newest checkpoint and returns its step; 0 where the run has none yet.
-
-    Raises:
-        ValueError: if a run without a checkpoint is to start from weights that it cannot have.
-    """
-    try:
-        saved = store.load()
-    except FileNotFoundError:
-        # Nothing was ever saved; damaged checkpoints are an error, not a fresh start.
-        if run.config.start:
-            run.learner.start_from(starting_weights(run.config))
-            run.player.load(*run.weights.latest())
-    else:
-        state = unflatten(*saved)
-        if "replay" not in state:
-            with contextlib.suppress(FileNotFoundError):
-                state["replay"] = unflatten(*_replay_store(store).load())
-        run.load_state(state)
-    return run.learner.updates
-
-
-def _save(run: SerialRun, store: CheckpointStore, replay_due: Interval) -> None:
-    state = run.state()
-    if replay_due.seconds:
-        # Replay lies beside the checkpoints, which would carry it away when they are removed.
-        replay = state.pop("replay")
-        if len(run.replay) and replay_due():
-            _replay_store(store).save(run.learner.updates, *flatten(replay))
-    store.save(run.learner.updates, *flatten(state))
-
-
-def _replay_store(store: CheckpointStore) -> CheckpointStore:
-    """Where replay is saved by itself, beside the checkpoints."""
-    return CheckpointStore(store.folder.with_name("replay"), keep=1)
-
-
-class Interval:
-    """Says when something is due again; at first it is.
-
-    Args:
-        seconds: between two times.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._next = -math.inf
-
-    def __call__(self) -> bool:
-        """Whether it is due; it counts as done then."""
-        if (now := time.monotonic()) < self._next:
-            return False
-        self._next = now + self.seconds
-        return True

@@ -14,7 +14,7 @@ from marl.compare.figure import save
 from marl.compare.methods import read_methods
 from marl.compare.statistics import draw, estimate, interquartile_mean
 from marl.runs.config import TrainConfig
-from marl.runs.serial import write_config
+from marl.runs.saving import write_config
 
 Curve = Callable[[int], float]
 

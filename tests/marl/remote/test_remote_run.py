@@ -30,8 +30,9 @@ from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import ActorConfig, TrainConfig, load_config, to_dict
 from marl.runs.monitor import METRICS_FILE
 from marl.runs.roster import load
-from marl.runs.serial import restore, train, write_config
+from marl.runs.saving import restore, write_config
 from marl.runs.state import unflatten
+from marl.runs.train import train
 from tests.transport.parts import Thread, pool
 from tests.transport.test_launch import alive, until
 from transport import sockets

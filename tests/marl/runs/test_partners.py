@@ -13,9 +13,10 @@ from games.core import Step
 from marl.runs import roster
 from marl.runs.config import TrainConfig, from_dict, to_dict
 from marl.runs.partners import PartnersConfig
-from marl.runs.serial import SerialRun, train
+from marl.runs.serial import SerialRun
 from marl.runs.split import met
 from marl.runs.state import flatten
+from marl.runs.train import train
 from tests.marl.runs.test_serial import CONFIG, assert_same
 
 PARTNERS = PartnersConfig(
