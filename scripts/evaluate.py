@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from marl.core import Policy
 
 COMMAND = "troupe evaluate"
+WIDTH = 100
+"""Most characters of a line of the table."""
+SETTING = 24
+"""Characters of a setting's name that are not broken."""
+REST = 28
+"""Characters of the two columns of speed, between the columns and around them."""
 
 
 @dataclass(frozen=True)
@@ -140,40 +146,70 @@ def _in_run(agent: str) -> Path | None:
 
 
 def _show(options: Options, found: Sequence[Evaluation]) -> None:
-    """Prints the scores as a table."""
+    """Prints a row for every setting: its headline, then what else its games came to."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from marl.crossplay.heatmap import outcome
 
+    headlines = dict.fromkeys(one.scoring[0] for one in found)
+    alike, several = len(headlines) == 1, any(len(one.scoring) > 1 for one in found)
+    rows = []
+    for one in found:
+        first, *others = (f"{name} {_figure(one, name)}" for name in one.scoring)
+        played = "" if len(one) == options.games else f", {len(one):,} games"
+        rows.append(
+            (
+                one.setting.name + played,
+                first.removeprefix(f"{one.scoring[0]} ") if alike else first,
+                others,
+                f"{one.played.turns.mean():.1f}",
+                f"{one.games_per_second:,.0f}",
+            )
+        )
+    console = Console()
+    console.width = min(console.width, WIDTH)
+    longest = [max(len(row[k]) for row in rows) for k in (0, 1)]
+    room = console.width - min(longest[0], SETTING) - max(longest[1], len("outcome")) - REST
     table = Table(
-        title=f"{options.agent}, {options.games:,} game{'s' * (options.games > 1)}, "
+        title=f"{escape(options.agent)}, {options.games:,} game{'s' * (options.games > 1)}, "
         f"seed {options.seed}",
         title_justify="left",
+        show_lines=any(len(", ".join(row[2])) > room for row in rows),
     )
+    table.add_column("setting", overflow="fold")
+    table.add_column(next(iter(headlines)) if alike else "outcome", justify="right", no_wrap=True)
+    if several:
+        table.add_column("also", no_wrap=True)
+    for heading in ("turns", "games/s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for setting, headline, entries, *speed in rows:
+        also = [_packed(entries, room)] * several
+        table.add_row(escape(setting), headline, *also, *speed)
+    console.print(table)
     names = dict.fromkeys(name for one in found for name in one.scoring)
     # Only where games are lost has a score two meanings.
-    said = [outcome(name) if "lost" in names else name for name in names]
-    for heading in ("setting", *said, "turns", "games/s"):
-        table.add_column(heading, justify="right")
-    for one in found:
-        played = "" if len(one) == options.games else f", {len(one):,} games"
-        table.add_row(
-            one.setting.name + played,
-            *(_figure(one, name) for name in names),
-            f"{one.played.turns.mean():.1f}",
-            f"{one.games_per_second:,.0f}",
-        )
-    Console().print(table)
+    said = [outcome(name) for name in names if "lost" in names and outcome(name) != name]
     if options.games > 1:
-        print("± one standard error")
+        said.append("± one standard error")
+    console.print("; ".join(said), highlight=False)
+
+
+def _packed(entries: Sequence[str], width: int) -> str:
+    """Entries on lines of so many characters, unless one of them is longer."""
+    lines: list[str] = []
+    for entry in entries:
+        if lines and len(lines[-1]) + len(entry) + 2 < width:
+            lines[-1] += f", {entry}"
+        else:
+            lines.append(entry)
+    return ",\n".join(lines)
 
 
 def _figure(one: Evaluation, name: str) -> str:
     """An outcome and its standard error; a share as per cent."""
-    if name not in one.scoring:
-        return ""
-    if name == "lost":
+    if name == "lost" and {"points", "lost"} <= set(one.scoring):
         return f"{one.mean(name):.1%}"
     error = one.standard_error(name)
     return f"{one.mean(name):.2f}" + ("" if error is None else f" ± {error:.2f}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from games.settings import parse_all
 from marl.remote import driver
 from marl.runs import roster
 from marl.runs.checkpoint import CheckpointStore
@@ -19,6 +21,7 @@ from marl.runs.state import unflatten
 from scripts import cli
 from scripts.presets import PRESETS
 from scripts.train import Train
+from tests.marl.players import exported
 from transport.launch import ProcessDiedError
 
 TROUPE = Path(sys.executable).with_name("troupe")
@@ -419,6 +422,33 @@ def test_evaluate_writes_where_it_is_told_and_into_runs_only(
     assert "1 game, seed 1" in out
     assert "±" not in out
     assert "nan" not in out
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_evaluate_puts_the_headline_first_and_fits_the_screen(
+    columns: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """However many outcomes the games have, none is left out or cut."""
+    games = ("supply-chain:2@manager=incentives", "harvest", "hanabi:2@very-small")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert troupe("evaluate", exported(tmp_path / "a", games=games), "--games", 2) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= min(columns, 100)
+    assert "…" not in out
+    for setting in parse_all(games):
+        headline, *others = setting.batched(1).scoring
+        assert re.search(rf"│ {setting.game[:9]}.*│ +{headline} -?[0-9.]+ ± [0-9.]+ │", out)
+        for name in others:
+            assert re.search(rf"\b{name} -?[0-9.]+( ± [0-9.]+|%)", out)
+    assert "score, a lost game counts 0" in out
+
+    assert troupe("evaluate", "bot:iggi", "hanabi:2-3@very-small", "--games", 2) == 0
+    out = capsys.readouterr().out
+    assert "score" in out.splitlines()[2], "what all have in common stands at the head"
+    assert "lost" in out
 
 
 def test_evaluate_shows_how_far_it_is(
