@@ -134,7 +134,7 @@ def _show(matrix: Matrix) -> None:
 
     from marl.crossplay.heatmap import labels, outcome
 
-    rules = matrix.rules
+    rules = matrix.rules[:2]  # The page has the others: a screen has no room for them.
     table = Table(title=matrix.setting.name, title_justify="left")
     table.add_column("agent")
     for heading in ("self-play", "cross-play"):
