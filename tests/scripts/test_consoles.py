@@ -57,3 +57,26 @@ def test_a_seat_is_asked_for_its_own_row() -> None:
     seat = by_sentences(lambda facts, choices: choices[-1])(game)  # type: ignore[arg-type]
     assert seat() == game.choice_counts[1] - 1
     assert np.array_equal(game.due_seat, [0, 1])
+
+
+def test_an_agent_is_watched_and_its_game_is_filmed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a terminal it is only played and saved."""
+    for setting, agent in (("blocks@pieces=12", "blocks"), ("parcels@parcels=2@pace=4", "parcels")):
+        file = tmp_path / f"{agent}.json"
+        assert main(["play", setting, "--watch", agent, "--seed", "2", "--save", str(file)]) == 0
+        played = capsys.readouterr().out.splitlines()[0]
+        assert main(["replay", str(file)]) == 0
+        assert f": {played}\n" in capsys.readouterr().out, "the same game, to the last frame"
+    assert played == "4 right"
+
+
+def test_a_score_has_two_meanings_only_where_games_are_lost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    setting = "blocks@emulated=false@pieces=5"
+    assert main(["evaluate", "blocks", setting, "--games", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "score" in said
+    assert "lost" not in said
