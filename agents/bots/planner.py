@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.core import Observations
-from games.mpe import reference
-from games.mpe.phrases import BLOCKS, PHRASEBOOK
-from games.mpe.rules import NAMES, REFERENCE, SPREAD, MpeConfig
-from games.mpe.view import UNSAID, read
+from games.mpe.phrases import PHRASEBOOK
+from games.mpe.reference import plan_rows
 from games.text import Phrasebook
 
 DEPTH = 2
@@ -36,24 +34,8 @@ class Planner:
         Raises:
             ValueError: if the facts are not those of a particle game.
         """
-        facts, counts = observations.facts, observations.choice_counts
-        views = read(facts)
-        if (views.task == UNSAID).any():
-            raise ValueError(f"bot:planner plays {', '.join(NAMES)}, and these are other facts")
-        places, others = (
-            (~np.isnan(seen[:, :, 0])).sum(1)
-            for seen in (views.said.landmarks, views.said.partners)
-        )
-        found = np.zeros(len(observations), np.int64)
-        for game in np.unique(views.task).tolist():
-            rows = np.flatnonzero(views.task == game)
-            players = 2
-            if game == SPREAD:  # Where only the nearest are seen, there may be more of them.
-                players = max(int(places[rows].max()), int(others[rows].max()) + 1, 2)
-            says = observations.choices[rows[0], 0]
-            chained = game == REFERENCE and bool(says < BLOCKS["SAY_MOVE"].base)
-            config = MpeConfig(game, players, chained=chained)
-            found[rows] = reference.plan_by_text(config, facts[rows], counts[rows], DEPTH)
+        counts = observations.choice_counts
+        found = plan_rows(observations.facts, observations.choices, counts, DEPTH)
         column = np.arange(observations.choices.shape[1])
         values = (column == found[:, None]).astype(np.float32)
         values[column >= counts[:, None]] = -np.inf

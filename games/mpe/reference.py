@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from games.mpe import engine
 from games.mpe.batched import MpeBatched
+from games.mpe.phrases import BLOCKS
 from games.mpe.rules import (
     MAX_PLAYERS,
     MOVES,
@@ -35,7 +36,7 @@ from games.mpe.rules import (
     MpeConfig,
     configure,
 )
-from games.mpe.view import read
+from games.mpe.view import UNSAID, read
 
 Player = Callable[[MpeBatched], NDArray[np.int64]]
 """Chooses for all due rows of a batch: int64 [R], places in their choices."""
@@ -105,6 +106,42 @@ def plan_by_text(
         rows["landmark"][:, MAX_PLAYERS - 1] = here
     way = plan(config, rows, depth)[:, me]
     return _choice(config, choice_counts, way, np.maximum(views.goal, 0))
+
+
+def plan_rows(
+    facts: NDArray[np.int16],
+    choices: NDArray[np.int16],
+    choice_counts: NDArray[np.int16],
+    depth: int | None = None,
+) -> NDArray[np.int64]:
+    """What ``plan_by_text`` chooses in rows of any settings, which are made out from the facts.
+
+    Args:
+        facts: int16 [R, F], padded rows of ids.
+        choices: int16 [R, C], likewise.
+        choice_counts: int16 [R].
+        depth: steps to look ahead; ``DEPTH`` by default.
+
+    Returns:
+        int64 [R], places in the choices.
+
+    Raises:
+        ValueError: if a row holds other facts than those of these games.
+    """
+    views = read(facts)
+    if (views.task == UNSAID).any():
+        raise ValueError(f"these are not the facts of {', '.join(NAMES)}")
+    found = np.zeros(len(facts), np.int64)
+    for game in np.unique(views.task).tolist():
+        rows = np.flatnonzero(views.task == game)
+        players = 2
+        if game == SPREAD:  # Where only the nearest are seen, there may be more of them.
+            seen = [~np.isnan(of[rows, :, 0]) for of in (views.said.landmarks, views.said.partners)]
+            players = max(int(seen[0].sum(1).max()), int(seen[1].sum(1).max()) + 1, 2)
+        chained = game == REFERENCE and bool(choices[rows[0], 0] < BLOCKS["SAY_MOVE"].base)
+        config = MpeConfig(game, players, chained=chained)
+        found[rows] = plan_by_text(config, facts[rows], choice_counts[rows], depth)
+    return found
 
 
 def _places(seen: NDArray[np.float64], here: NDArray[np.float64]) -> NDArray[np.float64]:

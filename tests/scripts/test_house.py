@@ -38,7 +38,15 @@ WITHOUT = {"games": {"torch", "zmq"}, "transport": {"torch"}}
 # Of games, agents know the text and the arrays, not the rules. Only rule-based players of a game
 # read its facts as numbers.
 TEXT_INTERFACE = {"games", "games.core", "games.text"}
-NUMBERS = {"bots": {"games.chance", "games.hanabi.phrases", "games.hanabi.view"}}
+NUMBERS = {
+    "bots": {
+        "games.chance",
+        "games.hanabi.phrases",
+        "games.hanabi.view",
+        "games.mpe.phrases",
+        "games.mpe.reference",  # a planner knows the physics, of what its facts say
+    }
+}
 
 
 def sources(package: str) -> list[Path]:
