@@ -76,9 +76,10 @@ class Managed(Wrapper):
             book = Phrasebook(book, closed=False)
         self.phrasebook = book
         self._requests = _ids(book, [ask.request for ask in self.asks])
-        self._orders = np.stack([_ids(book, [ask.order(n) for ask in self.asks]) for n in names])
+        spoken = ("everybody",) if config.together else names
+        self._orders = np.stack([_ids(book, [ask.order(n) for ask in self.asks]) for n in spoken])
         self._records = np.stack([_ids(book, [ask.record(n) for ask in self.asks]) for n in names])
-        self._now = _ids(book, [f"I speak to {name} now" for name in names])
+        self._now = _ids(book, [f"I speak to {name} now" for name in spoken])
         self._reads = Reads(book, names)
         self._looks = getattr(game, "overview", None)
         self._declare()
@@ -103,7 +104,7 @@ class Managed(Wrapper):
             self.max_facts = max(self.max_facts, self._sees + self.agents + 1)
             self.max_choices = max(self.max_choices, len(self.asks))
             if game.max_turns is not None:
-                turns = self.agents * ceil(game.max_turns / config.every)
+                turns = len(spoken) * ceil(game.max_turns / config.every)
                 self.max_turns = max(game.max_turns, turns)
         self._clear()
 
@@ -136,10 +137,16 @@ class Managed(Wrapper):
         """The manager says a sentence to one player in each game where it is due."""
         games = self.due_game
         seat = self._addressed[games]
-        self._asks[games, seat] = ask
-        self._tally.add(seat, ask)
-        later = self._alive[games] & (np.arange(self.agents) > seat[:, None])
-        self._addressed[games] = np.where(later.any(1), later.argmax(1), -1)
+        if self.config.together:
+            self._asks[games] = ask[:, None]
+            for each in range(self.agents):
+                self._tally.add(np.full(len(ask), each), ask)
+            self._addressed[games] = -1
+        else:
+            self._asks[games, seat] = ask
+            self._tally.add(seat, ask)
+            later = self._alive[games] & (np.arange(self.agents) > seat[:, None])
+            self._addressed[games] = np.where(later.any(1), later.argmax(1), -1)
         n, p = self.num_games, self.num_players
         nobody = np.zeros((n, p), np.bool_)
         over, elapsed = np.zeros(n, np.bool_), np.zeros(n, np.int32)
@@ -262,7 +269,8 @@ class Managed(Wrapper):
         fresh[late] = True
         self._turns[fresh] = 0
         if self.config.speaks:
-            self._addressed[fresh] = self._alive[fresh].argmax(1)
+            first = 0 if self.config.together else self._alive[fresh].argmax(1)
+            self._addressed[fresh] = first
         elif self.config.manager == "scripted" and self._advice and fresh.any():
             self._asks[fresh] = self._worth[1, self._advice()[fresh]] != 0
 

@@ -32,6 +32,8 @@ class ManagerConfig:
         kappa: what a payment or tax of one costs the manager.
         offers: what may be offered for a deed, () for what the game declares. A subsidy is one
             offer, scripted or not, by default the smallest payment declared.
+        together: whether the manager says one thing to all players at once. It then has one choice
+            to make each time, and no player is treated unlike another.
         deeds: names of the deeds that may be asked for, with commas; "" for all, and for a subsidy
             the first.
 
@@ -43,6 +45,7 @@ class ManagerConfig:
     every: int = 1
     kappa: float = 1.0
     offers: tuple[float, ...] = ()
+    together: bool = False
     deeds: str = ""
 
     def __post_init__(self) -> None:

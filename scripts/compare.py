@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +14,7 @@ from scripts.outputs import check_folder
 
 if TYPE_CHECKING:
     from marl.compare.comparison import Panel
+    from marl.compare.managers import Row
     from marl.compare.statistics import Estimate
 
 COMMAND = "troupe compare"
@@ -39,10 +40,14 @@ class Options:
     """What curves are drawn over."""
     at: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
     """Where on that axis final scores are taken; without it, the last place all have reached."""
+    managers: bool = False
+    """Whether the methods differ in what manages the game: they are compared all the same, and what
+    each gained over the first that is named is told."""
     resamples: int = 2000
     """How often runs are drawn again for an interval."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("comparison")
-    """Folder for compare.png, curves.csv, scores.csv and compare.json."""
+    """Folder for compare.png, curves.csv, scores.csv and compare.json; with --managers, also for
+    SETTING-managers.csv."""
 
 
 def main(args: Sequence[str]) -> None:
@@ -59,18 +64,31 @@ def main(args: Sequence[str]) -> None:
         raise ValueError(f"--resamples must be at least 100, got {options.resamples}")
     check_folder(options.out, "--out")
     # They import torch: not for --help.
-    from marl.compare.comparison import Question, compare, write
+    from marl.compare import managers
+    from marl.compare.comparison import LEVEL, Question, compare, write
     from marl.compare.figure import save
     from marl.compare.methods import read_methods
 
     question = Question(
         options.settings, options.outcome, options.axis, options.at, options.resamples
     )
-    panels = compare(read_methods(options.runs), question)
+    methods = read_methods(options.runs)
+    if options.managers:
+        methods = managers.unmanaged(methods)
+    if not options.managers:
+        panels = compare(methods, question)
+    else:
+        outcomes = [options.outcome] if options.outcome else ["raw", "manager"]
+        panels = [p for o in outcomes for p in compare(methods, replace(question, outcome=o))]
     write(options.out, panels, question)
     picture = options.out / "compare.png"
     save(picture, panels, options.axis)
     _show(panels, options.axis)
+    if options.managers:
+        for slug in dict.fromkeys(panel.setting for panel in panels):
+            rows = managers.tabulate(methods, slug, options.resamples, LEVEL)
+            managers.write(options.out / f"{slug}-managers.csv", rows)
+            _show_managers(slug, rows)
     print(f"picture: {picture}   data: {options.out}")
 
 
@@ -89,6 +107,38 @@ def _show(panels: Sequence[Panel], axis: str) -> None:
             row = (str(line.seeds), f"{line.final.iqm[0]:.3f}", _interval(line.final))
             table.add_row(escape(line.method), *row)
         Console().print(table)
+
+
+def _show_managers(slug: str, rows: Sequence[Row]) -> None:
+    """Prints what was gained over the first method."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"{slug}: gains over {rows[0].method} in %, with 95 % intervals; at the end of each run"
+    table = Table(title=escape(title), title_justify="left")
+    for heading in ("method", "seeds", "raw", "agents", "manager", "payments", "per gain", "gap"):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for row in rows:
+        gains = [_gain(row.gains.get(name)) for name in ("raw", "agents", "manager")]
+        paid, gap = row.scores.get("payments"), row.scores.get("gap")
+        table.add_row(
+            escape(row.method),
+            str(row.seeds),
+            *gains,
+            f"{paid.iqm[0]:.2f}" if paid else "-",
+            f"{row.cost:.2f}" if row.cost is not None else "-",
+            f"{gap.iqm[0]:.0%}" if gap else "-",
+        )
+    Console().print(table)
+
+
+def _gain(found: Estimate | None) -> str:
+    if found is None:
+        return "-"
+    low, high = found.low[0], found.high[0]
+    spread = f" ({low:+.1f} to {high:+.1f})" if low == low else ""
+    return f"{found.iqm[0]:+.1f}{spread}"
 
 
 def _interval(final: Estimate) -> str:

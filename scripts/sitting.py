@@ -98,7 +98,7 @@ class Sitting:
                     sentence = self.batch.phrasebook[int(self.batch.choices[row, choices[row]])]
                     self.moves.append((seat, sentence))
                 step = self.table.step(choices)
-                self.round += 1
+                self.round += bool(step.elapsed[0])  # a manager speaks in between
                 over = bool(step.over[0])
             if over:
                 self.end(step)

@@ -71,6 +71,15 @@ def state_index(
     return state * (config.max_backlog + 1) + backlog
 
 
+def every_state(config: SupplyChainConfig) -> tuple[Ints, Ints, Ints]:
+    """All states in their order: stock and parts on order int64 [S, P], and backlog int64 [S]."""
+    pairs, _ = places(config.room)
+    grid = np.stack(np.meshgrid(*[np.arange(len(pairs))] * config.players, indexing="ij"), axis=-1)
+    number = config.max_backlog + 1
+    each = pairs[grid.reshape(-1, config.players)].repeat(number, axis=0)
+    return each[:, :, 0], each[:, :, 1], np.tile(np.arange(number), len(each) // number)
+
+
 @dataclass(frozen=True)
 class Equilibrium:
     """A profile made out of equilibria of the stage games, from the last period to the first.

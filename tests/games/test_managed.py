@@ -342,3 +342,16 @@ def test_a_deed_that_no_choice_does_is_refused() -> None:
         Managed(game, ManagerConfig())
     with pytest.raises(ValueError, match="not finite"):
         Deed("a", "wait", {"I wait": 1.0}, offers=(float("nan"),))
+
+
+def test_all_can_be_told_at_once() -> None:
+    name = "supply-chain:3@manager=incentives@manager_together=true@manager_every=2"
+    batch = games.batched(name, num_games=3)
+    assert "I speak to everybody now" in batch.phrasebook.render(batch.facts[0])
+    tell(batch, f"I ask everybody to {LARGE_ORDER}")
+    assert batch.asked()["factory-C/large-supplier+0.4"] == 1
+    assert all(REQUEST in read(batch, seat) for seat in range(3))
+    assert np.allclose(batch.step(say(batch, LARGE)).outcome["payments"], 1.2)
+    batch.step(say(batch, "I wait"))
+    assert (batch.due_seat == 3).all()
+    assert batch.choice_counts.max() == len(batch.asks)

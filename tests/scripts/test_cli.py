@@ -17,6 +17,8 @@ from games.settings import parse_all
 from marl.remote import driver
 from marl.runs import roster
 from marl.runs.checkpoint import CheckpointStore
+from marl.runs.config import load_config
+from marl.runs.monitor import read_metrics
 from marl.runs.state import unflatten
 from scripts import cli
 from scripts.presets import PRESETS
@@ -383,6 +385,27 @@ def test_a_run_is_resumed_as_it_began(run: Path, capsys: pytest.CaptureFixture[s
     assert troupe("train", "--resume", *again, "--run-dir", run, "--updates", 5) == 0
     assert (run / "config.json").read_text() == before
     assert json.loads(before)["seed"] == 5
+
+
+def test_a_manager_is_trained_beside_the_players(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    brief = (*TINY[3:], "--run-dir", run)
+    assert troupe("train", "supply-chain@periods=3", "--manager", *brief, "--updates", 3) == 0
+    assert load_config(run).games == ("supply-chain:3@manager=incentives@periods=3",)
+    last = read_metrics(run)[-1]
+    slug = "supply-chain-3-manager-incentives-periods-3"
+    for name in ("raw", "agents", "manager", "payments", "taxes", "gap"):
+        assert f"evaluate/{slug}/{name}" in last
+    told = {name: share for name, share in last.items() if name.startswith(f"asked/{slug}/")}
+    assert f"asked/{slug}/factory-B/large-supplier+0.4" in told
+    of_each = [sum(v for k, v in told.items() if f"/factory-{x}/" in k) for x in "ABC"]
+    assert of_each == pytest.approx([1, 1, 1])
+    again = ("--resume", "--run-dir", run, "--updates", 4)
+    assert troupe("train", "--manager", *again) == 0
+    said = refused(capsys, "train", "--manager", "shared", *again)
+    assert "not with --manager shared" in said
 
 
 def test_evaluate_reports_what_it_found(run: Path, tmp_path: Path) -> None:

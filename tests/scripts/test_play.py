@@ -329,6 +329,33 @@ def test_a_game_of_simultaneous_moves(
     assert f"{headline} {float(step.outcome[headline][0]):g}" in out
 
 
+def test_a_person_is_the_manager(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is asked once for each factory and round, and what it says is heard."""
+    monkeypatch.setenv("COLUMNS", "200")
+    other = exported(tmp_path / "other", games=("supply-chain:3@manager=incentives",))
+    monkeypatch.chdir(tmp_path)
+    large = "I ask {} to order from the large supplier and offer 0.4 for each part"
+    typed = "".join(large.format(f"factory {name}") + "\n" for name in "ABC") * 3 + "quit\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    game = "supply-chain@periods=3"
+    assert main(["play", game, "--as", "manager", "--with", other, "--seed", "7"]) == 0
+    out = capsys.readouterr().out
+    assert "you are manager" in out
+    assert "I speak to factory C now" in out
+    assert "raw " in out
+    saved = json.loads((tmp_path / "supply-chain-7.json").read_text())
+    assert saved["setting"] == "supply-chain:3@manager=incentives@periods=3"
+    assert saved["players"] == [other, other, other, "you"]
+    seats = [seat for seat, _ in saved["moves"]]
+    assert seats == [3, 3, 3, 0, 1, 2] * 3
+    assert main(["play", game, "--as", "boss", "--with", other]) == 2
+    assert "choose from factory" in capsys.readouterr().err
+    assert main(["play", "stag-hunt", "--as", "manager"]) == 2
+    assert "nobody to play with" in capsys.readouterr().err
+
+
 # --- looking at it again ----------------------------------------------------------------------
 
 

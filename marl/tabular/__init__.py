@@ -1,0 +1,1 @@
+"""Independent Q-learning in tables: the reference for games that are small enough for it."""
