@@ -23,6 +23,7 @@ from types import TracebackType
 COMMANDS = {
     "train": "learn to play a game together, by self-play",
     "tabular": "learn small games in tables, over seeds, beside each other",
+    "lio": "let agents of small games learn to give each other incentives",
     "evaluate": "let an agent play, and report its scores",
     "compare": "draw curves and final scores of methods over seeds",
     "crossplay": "let agents play with each other, and show how they fit together",

@@ -147,7 +147,7 @@ def learn(
         config: how.
         seed: of everything random.
         tell: called with the games learned from, before the first, after about every ``interval``
-            of them, and at the end. Where it returns True, learning ends.
+            of them, and at the end.
         interval: games from one call to the next.
 
     Raises:
@@ -162,7 +162,8 @@ def learn(
                 raise ValueError(
                     f"{setting.name} has too many cases for tables: leave facts out with --ignore"
                 )
-            if tell(run.episodes, run) is True or over:
+            tell(run.episodes, run)
+            if over:
                 return run
         run.step()
 
