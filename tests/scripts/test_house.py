@@ -31,6 +31,8 @@ ROOMS = {
     "runs": {"acting", "learning", "replay"},
     "crossplay": {"acting", "runs"},
     "compare": {"runs"},
+    "tabular": {"acting"},
+    "lio": set(),
     "remote": {"acting", "learning", "replay", "runs"},
 }
 WITHOUT = {"games": {"torch", "zmq"}, "transport": {"torch"}}
