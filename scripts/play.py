@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -57,6 +57,39 @@ class Options:
     """Of the game, such as its deck; a new one every time without it."""
     save: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File for the game, written when it ends or you leave; GAME-SEED.json without it."""
+    schedule: Annotated[
+        Literal["sequential", "immediate", "max_time", "expected_time", "frame_clock"] | None,
+        tyro.conf.arg(metavar="NAME"),
+    ] = None
+    """Lets an agent play a world that does not wait (parcels, tracking, blocks), in all seats and
+    in real time, through a pool of processes: frame_clock, sequential, immediate, max_time or
+    expected_time."""
+    workers: int = 1
+    """With --schedule: processes that infer."""
+    pool: Annotated[str | None, tyro.conf.arg(metavar="WHERE")] = None
+    """With --schedule: folder or endpoint of a pool that troupe serve has started with the same."""
+    draft: Annotated[str | None, tyro.conf.arg(metavar="AGENT")] = None
+    """With --schedule: a small agent beside the loop that foresees the choices on their way."""
+    seconds: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    """With --schedule: how long to play; without it, one game."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """With --schedule: file for the figures; nothing is shown meanwhile."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"--workers must be at least 1, got {self.workers}")
+        if self.seconds is not None and not 0 < self.seconds < float("inf"):
+            raise ValueError(f"--seconds must be a positive number, got {self.seconds}")
+        alone = {
+            "--workers": self.workers > 1,
+            "--pool": self.pool is not None,
+            "--draft": self.draft is not None,
+            "--seconds": self.seconds is not None,
+            "--json": self.json is not None,
+        }
+        for option, given in alone.items():
+            if given and self.schedule is None:
+                raise ValueError(f"{option} goes with --schedule, as in --schedule frame_clock")
 
 
 def main(args: Sequence[str]) -> None:
@@ -68,6 +101,9 @@ def main(args: Sequence[str]) -> None:
     from rich.console import Console
 
     options = parse(Options, COMMAND, args)
+    if options.schedule is not None:
+        _in_real_time(options)
+        return
     if options.watch is not None or options.game in consoles.GAMES:
         _at_consoles(options)
         return
@@ -161,6 +197,30 @@ def _seats(options: Options, setting: Setting) -> Seats:
         tuple(after.get(seat, options.name) for seat in range(players)),
         tuple(known[after.get(seat, adviser)] for seat in range(players)),
         adviser,
+    )
+
+
+def _in_real_time(options: Options) -> None:
+    from scripts import realtime
+
+    assert options.schedule is not None
+    if len(options.partners) > 1:
+        raise ValueError(f"one agent plays all seats, and {len(options.partners)} are named")
+    if options.seed is not None and options.seed < 0:
+        raise ValueError(f"--seed cannot be negative, got {options.seed}")
+    check_file(options.json, "--json")
+    realtime.play(
+        realtime.Plan(
+            options.game,
+            next(iter(options.partners), None),
+            options.schedule,
+            options.workers,
+            options.seconds,
+            options.pool,
+            options.draft,
+            secrets.randbelow(10**6) if options.seed is None else options.seed,
+            options.json,
+        )
     )
 
 

@@ -49,6 +49,7 @@ class Reply(NamedTuple):
         version: version of the weights that answered.
         worker: who answered.
         seconds: from the submission to the arrival.
+        at: when it arrived, in seconds of whatever clock the client goes by.
         dropped: why there is no answer and will be none ("" if there is one).
         error: what the function raised, or why the pool gave the call up ("" if it did not).
     """
@@ -60,6 +61,7 @@ class Reply(NamedTuple):
     version: int
     worker: int
     seconds: float
+    at: float = 0.0
     dropped: str = ""
     error: str = ""
 
@@ -366,7 +368,8 @@ class Client:
         self._size -= call.size
         kind = "failed" if reply.error else "dropped" if reply.dropped else "answered"
         self.counts[kind] += 1
-        self._replies[reply.number] = reply._replace(seconds=time.monotonic() - call.submitted)
+        now = time.monotonic()
+        self._replies[reply.number] = reply._replace(seconds=now - call.submitted, at=now)
 
     def _ask(self, kind: Kind, attribute: str) -> None:
         """Asks until the answer is here."""

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from transport.client import Client, Reply
+from transport.client import Reply
 from transport.wire import Tensors
 
 _VERSIONS = 1000  # Versions of weights whose actions are counted one by one.
@@ -289,6 +289,18 @@ def _moments(counts: Counter[int]) -> tuple[float, float]:
     return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
 
 
+class Asking(Protocol):
+    """What a player needs of a client (``transport.client.Client``, ``simulate.VirtualPool``)."""
+
+    def submit(self, tensors: Tensors, *, frame: int, due: int) -> int:
+        """Asks about a frame, and does not wait."""
+        ...
+
+    def arrived(self) -> list[Reply]:
+        """Takes all outcomes that are here."""
+        ...
+
+
 class Player:
     """Asks a pool about every frame, and plays its answers.
 
@@ -297,25 +309,34 @@ class Player:
             after its ``config.patience``.
         playout: when answers are played.
         forget: frames at the start that the figures leave out.
+
+    Attributes:
+        freshness: the figures so far.
+        outcomes: what became of earlier calls, as it was heard at the last ``play``.
     """
 
-    def __init__(self, client: Client, playout: Playout, forget: int = 0) -> None:
+    def __init__(self, client: Asking, playout: Playout, forget: int = 0) -> None:
         self.freshness = Freshness()
+        self.outcomes: list[Reply] = []
         self._client, self._playout, self._forget = client, playout, forget
 
-    def observe(self, frame: int, tensors: Tensors) -> None:
-        """Asks about what is seen at a frame, and does not wait.
+    def due(self, frame: int) -> int:
+        """When the answer to a frame will be played (-1: as soon as it is here)."""
+        return self._playout.due(frame)
+
+    def observe(self, frame: int, tensors: Tensors) -> int:
+        """Asks about what is seen at a frame, and does not wait; returns the call's number.
 
         Raises:
             ValueError: if the tensors cannot be sent, or the pool does not let us in.
         """
-        self._client.submit(tensors, frame=frame, due=self._playout.due(frame))
         self.freshness.counts["asked"] += 1
+        return self._client.submit(tensors, frame=frame, due=self._playout.due(frame))
 
     def play(self, frame: int) -> Reply | None:
         """What to do at a frame that begins now (None: no fresh action)."""
-        now = time.monotonic()
-        for reply in self._client.arrived():
+        self.outcomes = self._client.arrived()
+        for reply in self.outcomes:
             if reply.dropped:
                 kind = "superseded" if reply.dropped == "superseded" else "lost"
                 self.freshness.counts[kind] += 1
@@ -323,7 +344,7 @@ class Player:
             if reply.error:  # The world goes on without an action, and the worker's log says why.
                 self.freshness.counts["failed"] += 1
                 continue
-            self.freshness.arrived(now)
+            self.freshness.arrived(reply.at)
             if not self._playout.add(reply.frame, reply.due, frame, reply):
                 self.freshness.counts["late"] += 1
         popped = self._playout.pop(frame)

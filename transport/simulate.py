@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from transport.client import Reply
 from transport.pool import Pool, PoolConfig
-from transport.realtime import Freshness, Playout
+from transport.realtime import Freshness, Player, Playout
 from transport.schedules import Request, Schedule
-from transport.wire import Kind
+from transport.wire import Array, Kind, Tensors
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,108 @@ class Latency:
         return math.ceil(self.mean * rate)
 
 
+class VirtualPool:
+    """A pool whose inference is emulated, in virtual time, with a client's calls.
+
+    ``transport.realtime.Player`` plays through it as through a real one: real schedules, leases and
+    playouts, and a clock that does not wait::
+
+        pool = VirtualPool(FrameClock(), Latency(), workers=8, rate=60.0)
+        player = Player(pool, FixedAge())
+        for frame in pool.frames(3600):
+            reply = player.play(frame)
+            player.observe(frame, tensors)
+
+    Args:
+        schedule: which observation meets which worker.
+        latency: of an inference; everything else takes no time.
+        workers: how many.
+        rate: frames per second.
+        seed: of the latencies.
+        infer: what is computed, as a worker would; once a request that is answered. None for
+            answers that hold nothing.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        latency: Latency,
+        *,
+        workers: int,
+        rate: float,
+        seed: int = 0,
+        infer: Callable[[Tensors], Mapping[str, Array]] | None = None,
+    ) -> None:
+        self._latency, self._rate, self._infer = latency, rate, infer
+        self._rng = np.random.default_rng(seed)
+        config = PoolConfig(lease=math.inf, silence=math.inf, max_client=1 << 30)
+        self.pool = Pool(schedule, config)
+        for worker in range(workers):
+            self.pool.join(b"%d" % worker, 0.0)
+        self._busy: list[tuple[float, int, bytes]] = []  # until, epoch, worker
+        self._replies: list[Reply] = []
+        self._now = 0.0
+        self._number = 0
+
+    def frames(self, count: int) -> Iterator[int]:
+        """Yields 0, 1, ... as each frame begins."""
+        for frame in range(count):
+            self._advance(frame / self._rate)
+            yield frame
+
+    def submit(self, tensors: Tensors, *, frame: int, due: int) -> int:
+        """Asks about a frame."""
+        number, self._number = self._number, self._number + 1
+        message = (tensors, due)
+        self.pool.submit(Request(b"world", number, message, frame, arrived=self._now), self._now)
+        self._settle()
+        return number
+
+    def arrived(self) -> list[Reply]:
+        """Takes all outcomes that are here."""
+        replies, self._replies = self._replies, []
+        return replies
+
+    def _advance(self, until: float) -> None:
+        """Lets time go by."""
+        pool, busy = self.pool, self._busy
+        while True:
+            event = min(pool.wakeup(self._now), busy[0][0] if busy else math.inf)
+            self._now = max(self._now, min(until, event))
+            while busy and busy[0][0] <= self._now:
+                _, epoch, worker = heapq.heappop(busy)
+                pool.answer(worker, epoch, [(Kind.REPLY, None)], self._now)
+            self._settle()
+            if self._now >= until:
+                return
+
+    def _settle(self) -> None:
+        """Does what is due now."""
+        pool, now = self.pool, self._now
+        pool.advance(now)
+        for lease in pool.leases:
+            until = now + self._latency.sample(self._rng)
+            heapq.heappush(self._busy, (until, lease.epoch, lease.worker))
+        pool.leases.clear()
+        for outcome in pool.outcomes:
+            request = outcome.request
+            tensors, due = request.message
+            answered = outcome.kind is Kind.REPLY
+            # Only what somebody gets is computed, though several workers may have been at it.
+            answer = self._infer(tensors) if answered and self._infer is not None else {}
+            self._replies.append(
+                Reply(
+                    dict(answer),
+                    *(request.number, request.frame, due, 0, 0),
+                    seconds=now - request.arrived,
+                    at=now,
+                    dropped="" if answered else outcome.note,
+                )
+            )
+            request.message = None
+        pool.outcomes.clear()
+
+
 def simulate(
     schedule: Schedule,
     playout: Playout,
@@ -62,7 +165,7 @@ def simulate(
     warm_up: int = 600,
     play: Callable[[int, int | None], None] | None = None,
 ) -> Freshness:
-    """Runs a world of fixed frame rate against a pool.
+    """Runs a world of fixed frame rate against a pool, where nothing is computed.
 
     Args:
         schedule: which observation meets which worker.
@@ -78,53 +181,12 @@ def simulate(
     Returns:
         What was fresh.
     """
-    rng = np.random.default_rng(seed)
-    pool = Pool(schedule, PoolConfig(lease=math.inf, silence=math.inf, max_client=1 << 30))
-    for worker in range(workers):
-        pool.join(b"%d" % worker, 0.0)
-    freshness = Freshness()
-    arrived: list[tuple[int, int]] = []
-    busy: list[tuple[float, int, bytes]] = []  # until, epoch, worker
-    frame, now = 0, 0.0
-    while frame < frames + warm_up:
-        tick = frame / rate
-        now = max(now, min(tick, pool.wakeup(now), busy[0][0] if busy else math.inf))
-        while busy and busy[0][0] <= now:
-            _, epoch, name = heapq.heappop(busy)
-            pool.answer(name, epoch, [(Kind.REPLY, None)], now)
-        pool.advance(now)
-        if now >= tick:
-            _take(pool, freshness, arrived, now)
-            for seen, due in arrived:
-                if not playout.add(seen, due, frame, None):
-                    freshness.counts["late"] += 1
-            arrived.clear()
-            popped = playout.pop(frame)
-            shown = None if popped is None else popped[0]
-            if frame == warm_up:
-                freshness = Freshness()
-            freshness.played(frame, shown)
-            if play is not None:
-                play(frame, shown)
-            request = Request(b"world", frame, playout.due(frame), frame, arrived=now)
-            freshness.counts["asked"] += 1
-            pool.submit(request, now)
-            pool.advance(now)
-            frame += 1
-        for lease in pool.leases:
-            heapq.heappush(busy, (now + latency.sample(rng), lease.epoch, lease.worker))
-        pool.leases.clear()
-        _take(pool, freshness, arrived, now)
-    assert pool.ledger.balance() == 0
-    return freshness
-
-
-def _take(pool: Pool, freshness: Freshness, arrived: list[tuple[int, int]], now: float) -> None:
-    """Takes outcomes out of the pool as they come."""
-    for outcome in pool.outcomes:
-        if outcome.kind is Kind.REPLY:
-            freshness.arrived(now)
-            arrived.append((outcome.request.frame, outcome.request.message))
-        else:
-            freshness.counts["superseded"] += 1
-    pool.outcomes.clear()
+    client = VirtualPool(schedule, latency, workers=workers, rate=rate, seed=seed)
+    player = Player(client, playout, forget=warm_up)
+    for frame in client.frames(frames + warm_up):
+        reply = player.play(frame)
+        if play is not None:
+            play(frame, None if reply is None else reply.frame)
+        player.observe(frame, {})
+    assert client.pool.ledger.balance() == 0
+    return player.freshness

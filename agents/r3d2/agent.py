@@ -213,6 +213,30 @@ class R3D2Agent(nn.Module):
         values[:, : q.shape[1]] = q
         return q.argmax(1), values, after.cpu().numpy()
 
+    def remember(self, facts: Ids, counts: Ids, memory: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What B seats remember after some own turns, in which nothing is chosen again.
+
+        All turns are read at once; the same as ``act`` turn by turn, and many times faster.
+
+        Args:
+            facts: int16 [B, L, F], what was observed, the oldest first, padded.
+            counts: int16 [B, L], how many facts there were; -1 for no turn.
+            memory: float32 [B, memory_size], before the first of them.
+
+        Returns:
+            float32 [B, memory_size].
+        """
+        turns = counts >= 0
+        which = np.flatnonzero(turns.any(1))
+        after = memory.copy()
+        if len(which):
+            layout = Layout(turns.sum(1)[which])
+            with torch.inference_mode(), self.autocast():
+                self.meet(facts, facts[:0])
+                seen = self._read_turns(facts[turns], counts[turns], layout, memory[which])
+                after[which] = seen[2].cpu().numpy()
+        return after
+
     def believe(
         self, observations: Observations, memory: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
@@ -236,14 +260,20 @@ class R3D2Agent(nn.Module):
     ) -> tuple[Tables, Tensor, Tensor]:
         """Tables, recurrent states [B, hidden] and the memory after them."""
         self.meet(observations.facts, observations.choices)
+        layout = Layout(np.ones(len(observations), np.int64))
+        return self._read_turns(observations.facts, observations.fact_counts, layout, memory)
+
+    def _read_turns(
+        self, facts: Ids, counts: Ids, layout: Layout, memory: NDArray[np.float32]
+    ) -> tuple[Tables, Tensor, Tensor]:
+        """The same for packed turns, int16 [S, F] and [S], of which all phrases have been met."""
         tables = self.current()
-        facts = observations.facts
         starts = np.arange(len(facts), dtype=np.int64) * facts.shape[1]
-        inputs = self.inputs(facts.ravel(), starts, observations.fact_counts)
+        inputs = self.inputs(facts.ravel(), starts, counts)
         x = self.network.perceive(self.pool(inputs, tables))
         writable = np.require(memory, np.float32, "W")  # what came over a wire is not
         before = torch.from_numpy(writable).to(self.device)
-        state, after = self.network.recur(x, Layout(np.ones(len(facts), np.int64)), before)
+        state, after = self.network.recur(x, layout, before)
         return tables, state, after
 
     def load(self, version: int, tensors: Mapping[str, Any]) -> None:

@@ -310,6 +310,22 @@ class ConsoleBatch:
         return bool(self._over.all())
 
     @property
+    def interval(self) -> int | None:
+        """Frames from a decision to the next; None where a choice takes as long as it takes."""
+        return None if self.presses is None else self.presses.timing.interval
+
+    @property
+    def idle(self) -> int:
+        """The phrase of the choice of no key, where choices are keys."""
+        return int(self.choice_phrases[0])
+
+    def tell(self, pending: Sequence[Sequence[int]], ahead: int) -> None:
+        """Says what is on its way in game 0; see ``games.world.RealtimeGame``."""
+        if self.presses is not None:
+            self.presses.expect([[choice - self.idle for choice in seat] for seat in pending])
+            self._update()
+
+    @property
     def held(self) -> list[list[int]]:
         """What was held in game 0 in each frame that came one by one, of each console."""
         return self._held

@@ -71,7 +71,7 @@ class ParcelsConfig:
 
 
 @lru_cache(maxsize=1)
-def _sentences() -> tuple[dict[str, int], Phrasebook]:
+def sentences() -> tuple[dict[str, int], Phrasebook]:
     """The book of every ``parcels``, and where its parts begin."""
     seats = ("my", "partner A")
     parts: dict[str, list[str]] = {
@@ -120,7 +120,7 @@ class ParcelsBatched(ConsoleBatch):
         self, config: ParcelsConfig, num_games: int = 1, seed: int = 0, restart: bool = True
     ) -> None:
         self.config = config
-        self._at, self.phrasebook = at, _ = _sentences()
+        self._at, self.phrasebook = at, _ = sentences()
         self.max_score = float(2 * config.parcels)
         timing = config.timing
         depth = timing.depth if timing.pending else 0

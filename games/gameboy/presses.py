@@ -25,7 +25,7 @@ class Timing:
         schedule: ``asynchronous`` decides every ``every`` frames, with up to ``delay // every``
             choices on their way; ``sequential`` decides again when its last choice begins to act.
         pending: whether the choices that are on their way are among the facts.
-        told: room for choices on their way that somebody else keeps (``games.gameboy.world``).
+        told: room for choices on their way that somebody else keeps (``games.world``).
     """
 
     delay: int = 0

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,10 @@ from transport.connection import Published
 from transport.keys import ClientKeys, load_client_keys
 from transport.sockets import find_endpoint
 from transport.weights import Publisher
-from transport.wire import Array, Tensors, tensor_text, text_tensor
+from transport.wire import Array, tensor_text, text_tensor
 from transport.worker import Subscriber, Worker, WorkerConfig
 
-FILL = {"facts": PAD, "choices": PAD}
+FILL = {"facts": PAD, "choices": PAD, "past_facts": PAD, "past_counts": -1}
 """What narrower requests are padded with where several become one batch."""
 
 
@@ -61,6 +61,17 @@ def connect(
     pool = str(where) if "://" in str(where) else Published(Path(where), name)
     client_keys = None if keys is None else load_client_keys(keys)
     return RemotePolicy(Client(pool, config=config, keys=client_keys))
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A policy that can read what was observed, without choosing (``R3D2Agent.remember``)."""
+
+    def remember(
+        self, facts: NDArray[np.int16], counts: NDArray[np.int16], memory: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Memory float32 [B, M] after facts int16 [B, L, F], counts int16 [B, L] (-1: no turn)."""
+        ...
 
 
 class RemotePolicy:
@@ -148,16 +159,32 @@ class RemotePolicy:
         return answer["choices"], values, answer["memory"]
 
 
-def request(observations: Observations, memory: NDArray[np.float32]) -> Tensors:
-    """What travels to a worker: the observations as they are, less the padding, and the memory."""
+def request(
+    observations: Observations,
+    memory: NDArray[np.float32],
+    past: Sequence[Observations] = (),
+) -> dict[str, Array]:
+    """What travels to a worker: the observations as they are, less the padding, and the memory.
+
+    Args:
+        observations: of B seats.
+        memory: float32 [B, memory_size], theirs.
+        past: what the same seats observed since that memory, the oldest first. The worker brings
+            the memory up to date by it, so that it is as new as the observations.
+    """
     facts, choices = observations.fact_counts, observations.choice_counts
-    return {
+    tensors: dict[str, Array] = {
         "facts": observations.facts[:, : int(facts.max(initial=0))],
         "fact_counts": facts,
         "choices": observations.choices[:, : int(choices.max(initial=0))],
         "choice_counts": choices,
         "memory": memory,
     }
+    if past:
+        counts = np.stack([turn.fact_counts for turn in past], 1)
+        read = np.stack([turn.facts for turn in past], 1)
+        tensors |= {"past_facts": read[:, :, : int(counts.max(initial=0))], "past_counts": counts}
+    return tensors
 
 
 def infer(policy: Policy, phrases: int, tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -195,10 +222,36 @@ def infer(policy: Policy, phrases: int, tensors: Mapping[str, Array]) -> dict[st
             f"memory must be float32 [{rows}, {policy.memory_size}], "
             f"got {memory.dtype} {memory.shape}"
         )
+    if "past_facts" in tensors and policy.memory_size:
+        memory = _catch_up(policy, phrases, tensors, memory)
     chosen, values, after = policy.act(
         Observations(facts, fact_counts, choices, choice_counts), memory
     )
     return {"choices": chosen, "values": values, "memory": after}
+
+
+def _catch_up(
+    policy: Policy, phrases: int, tensors: Mapping[str, Array], memory: Array
+) -> NDArray[np.float32]:
+    """The memory after what was observed since.
+
+    Raises:
+        ValueError: if that is damaged, or the policy cannot remember without choosing.
+    """
+    facts, counts = tensors["past_facts"], tensors.get("past_counts", np.zeros(0))
+    fits = facts.dtype == counts.dtype == np.int16 and facts.ndim == 3
+    if not fits or facts.shape[:2] != counts.shape or len(facts) != len(memory):
+        raise ValueError(
+            f"past_facts must be int16 [{len(memory)}, turns, n] with int16 counts, got "
+            f"{facts.dtype} {facts.shape}, {counts.dtype} {counts.shape}"
+        )
+    if counts.size and not -1 <= counts.min() <= counts.max() <= facts.shape[2]:
+        raise ValueError(f"past_counts must lie between -1 and {facts.shape[2]}")
+    if facts.size and not PAD <= facts.min() <= facts.max() < phrases:
+        raise ValueError(f"past_facts must be ids below {phrases}, or {PAD}")
+    if not isinstance(policy, Remembering):
+        raise ValueError("this agent's memory is changed by choosing: send no past_facts")
+    return policy.remember(facts, counts, memory.astype(np.float32))
 
 
 def serve_policy(

@@ -23,6 +23,7 @@ from torch import Tensor
 
 import agents
 from agents import bots
+from agents.bots import sentences
 from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
 from games.mpe.rules import NAMES
@@ -92,7 +93,8 @@ def shipped() -> list[str]:
 
 def known_names() -> list[str]:
     """Everybody who comes with the package: trained agents, then players by rules."""
-    return [*shipped(), *(f"{BOT}{name}" for name in (*bots.NAMES, bots.PLANNER))]
+    known = (*bots.NAMES, bots.PLANNER, *sentences.GAMES)
+    return [*shipped(), *(f"{BOT}{name}" for name in known)]
 
 
 def load(name: str, device: str = "cpu") -> Member:
@@ -113,7 +115,11 @@ def load(name: str, device: str = "cpu") -> Member:
         return replace(member, name=name, policy=guard)
     if name.startswith(BOT):
         bot = name.removeprefix(BOT)
-        known = (*bots.NAMES, bots.PLANNER)
+        if bot in sentences.GAMES:
+            config = TrainConfig(games=(sentences.GAMES[bot],))
+            book = config.settings()[0].batched(1).phrasebook
+            return Member(name, None, sentences.make(bot, book), config, 0)
+        known = (*bots.NAMES, bots.PLANNER, *sentences.GAMES)
         if near := difflib.get_close_matches(bot, known, n=1) if bot not in known else []:
             raise ValueError(f"there is no bot {bot!r}: did you mean {BOT}{near[0]}?")
         plays = NAMES if bot == bots.PLANNER else ("hanabi:2-5",)

@@ -26,17 +26,11 @@ import numpy as np
 
 from games.tracking import TrackingBatched, TrackingConfig, where
 from scripts.bench import Row
+from transport import schemes
 from transport.client import Client
 from transport.launch import Role, Supervisor
-from transport.realtime import FixedAge, FrameTimer, NewestWins, Player, Playout
-from transport.schedules import (
-    ExpectedTime,
-    FrameClock,
-    Immediate,
-    MaxTime,
-    Schedule,
-    make_schedule,
-)
+from transport.realtime import FrameTimer, NewestWins, Player
+from transport.schemes import Scheme
 from transport.simulate import Latency, simulate
 from transport.sockets import find_endpoint
 from transport.worker import serve
@@ -49,21 +43,11 @@ RATE = 59.7275  # frames per second of a Game Boy
 STEADY, SPIKES = Latency(), Latency(spikes=0.01)
 WORKERS = STEADY.workers_needed(RATE) + 1  # N* + 1
 
-# How every schedule is made for workers and a first guess of the time, and how it is played: the
-# paper's as soon as an answer is here, ours at a fixed age.
-SCHEMES: dict[str, tuple[Callable[[int, float], Schedule], Callable[[], Playout]]] = {
-    "sequential": (lambda workers, initial: Immediate(), NewestWins),
-    "not staggered": (lambda workers, initial: Immediate(), NewestWins),
-    "max_time, released rule": (lambda n, initial: MaxTime(n, initial, "released"), NewestWins),
-    "max_time": (MaxTime, NewestWins),
-    "expected_time": (ExpectedTime, NewestWins),
-    "frame_clock": (lambda workers, initial: FrameClock(), FixedAge),
-}
-NAMES = {  # of the same schedules, where a process makes them
-    "sequential": "immediate",
-    "max_time": "max_time",
-    "expected_time": "expected_time",
-    "frame_clock": "frame_clock",
+SCHEMES = {
+    "sequential": schemes.SCHEMES["sequential"],
+    "not staggered": schemes.SCHEMES["immediate"],
+    "max_time, released rule": Scheme("max_time_released", NewestWins),
+    **{name: schemes.SCHEMES[name] for name in ("max_time", "expected_time", "frame_clock")},
 }
 NETWORKS = {"1 M": (16, 230), "5 M": (32, 600)}  # channels and width of the head
 NOISES = (0.0, 0.01, 0.03, 0.1, 0.3)
@@ -101,11 +85,11 @@ def run(seconds: float) -> Iterator[Row]:
 
 
 def _simulate(name: str, latency: Latency, frames: int, workers: int = WORKERS) -> Figures:
-    schedule, playout = SCHEMES[name]
+    scheme = SCHEMES[name]
     workers = 1 if name == "sequential" else workers
     freshness = simulate(
-        schedule(workers, latency.median),
-        playout(),
+        scheme.make(workers, latency.median),
+        scheme.playout(),
         latency,
         workers=workers,
         frames=frames,
@@ -149,9 +133,9 @@ def _constant(frames: int) -> Iterator[Row]:
     """The two rules of Algorithm 1 where every inference takes the same time, seven frames."""
     latency = Latency(median=0.1172, sigma=0.0)
     for name in ("max_time, released rule", "max_time", "frame_clock"):
-        schedule, playout = SCHEMES[name]
+        scheme = SCHEMES[name]
         freshness = simulate(
-            schedule(7, 0.1), playout(), latency, workers=7, frames=frames, rate=RATE
+            scheme.make(7, 0.1), scheme.playout(), latency, workers=7, frames=frames, rate=RATE
         )
         yield from _rows(f"{name}, 7 workers, constant 117.2 ms", freshness.summary())
 
@@ -223,11 +207,11 @@ def learner_regret(name: str, latency: Latency, noise: float, frames: int) -> Fi
             found[(position - then) * way % config.cells] += 1
         world.step(np.array([world.wait]))
 
-    schedule, playout = SCHEMES[name]
+    scheme = SCHEMES[name]
     workers = 1 if name == "sequential" else latency.workers_needed(RATE) + 1
     simulate(
-        schedule(workers, latency.median),
-        playout(),
+        scheme.make(workers, latency.median),
+        scheme.playout(),
         latency,
         workers=workers,
         frames=frames,
@@ -266,14 +250,14 @@ def _measure(
     scheme: str, workers: int, target: str, options: dict[str, Any], seconds: float
 ) -> Figures:
     """Figures of a pool of real processes, measured by a world that does not wait."""
-    make_schedule(NAMES[scheme], workers)  # Refuses what is wrong before anything starts.
+    SCHEMES[scheme].make(workers, 0.1)  # Refuses what is wrong before anything starts.
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder)
         roles = [
             Role(
                 "broker",
                 "transport.broker:run_broker",
-                {"schedule": NAMES[scheme], "workers": workers},
+                {"schedule": SCHEMES[scheme].schedule, "workers": workers},
             ),
             Role("worker", target, options, workers, environment={"OMP_NUM_THREADS": "1"}),
         ]
@@ -283,7 +267,7 @@ def _measure(
                 while client.stats()["workers"] < workers:
                     time.sleep(0.05)
                 frames = max(60, int(seconds * RATE))
-                player = Player(client, SCHEMES[scheme][1](), forget=frames // 4)
+                player = Player(client, SCHEMES[scheme].playout(), forget=frames // 4)
                 timer = FrameTimer(RATE)
                 image = np.zeros((1, 1, 84, 84), np.uint8)
                 for frame in timer.frames(frames + frames // 4):

@@ -19,7 +19,7 @@ from games.gameboy.pace import Pacer
 from games.gameboy.play import by_sentences, sit_down
 from games.gameboy.record import KeyRecord
 from games.gameboy.screen import HALF_BLOCK, beside, half_blocks, save_gif
-from games.gameboy.world import World
+from games.world import World
 from tests.games.gameboy_players import sorter
 
 
@@ -159,7 +159,7 @@ def test_a_terminal_is_as_it_was_when_somebody_leaves() -> None:
 
 def test_a_world_goes_on_without_an_answer() -> None:
     game = games.batched("parcels", num_games=1, restart=False, parcels=2, pace=6, told=2)
-    world = World(game)  # type: ignore[arg-type]
+    world = World(game)
     assert world.rate == pytest.approx(59.7275 / 6, abs=1e-3)
     book = list(game.phrasebook)
     left, right = book.index("I move left"), book.index("I move right")
@@ -179,8 +179,11 @@ def test_a_world_goes_on_without_an_answer() -> None:
     while not world.over:
         world.advance([None, None])
     assert world.turn == 16
-    with pytest.raises(ValueError, match="num_games=1"):
-        World(games.batched("blocks", num_games=1))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="num_games=1, got 2"):
+        World(games.batched("parcels", num_games=2))
+    for waits in ("blocks", "hanabi"):
+        with pytest.raises(ValueError, match="cannot be played in real time"):
+            World(games.batched(waits, num_games=1))
 
 
 def test_who_is_quick_does_not_overrun_what_is_to_be_written() -> None:

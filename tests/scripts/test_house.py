@@ -43,6 +43,7 @@ TEXT_INTERFACE = {"games", "games.core", "games.text"}
 NUMBERS = {
     "bots": {
         "games.chance",
+        "games.gameboy.pieces",
         "games.hanabi.phrases",
         "games.hanabi.view",
         "games.mpe.phrases",

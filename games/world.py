@@ -1,8 +1,8 @@
-"""A game on consoles for a loop in real time: turns that come whether or not anybody has chosen.
+"""A game for a loop in real time: turns that come whether or not anybody has chosen.
 
 The loop that this serves::
 
-    world, pacer = World(batched("parcels", num_games=1, every=6, ...)), Pacer()
+    world, pacer = World(batched("parcels", num_games=1, restart=False, told=8)), Pacer()
     while not world.over:
         seen = world.observe()                       # ask somebody, and do not wait
         world.advance(chosen, pacer)                 # what has come in time, None for nothing
@@ -14,21 +14,45 @@ dropped and counted: nothing waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from games.core import Step
-from games.gameboy.batch import ConsoleBatch
+from games.core import BatchedGame, Step
 from games.gameboy.console import FRAME_RATE
 from games.gameboy.pace import Pacer
+
+
+class RealtimeGame(BatchedGame, Protocol):
+    """What a game needs beside to be played in real time.
+
+    Attributes:
+        idle: the phrase of the choice that does nothing.
+        interval: frames of a turn, from one decision to the next.
+        between_frames: called before each frame of a turn, whoever paces them.
+    """
+
+    idle: int
+    interval: int
+    between_frames: Callable[[], None] | None
+
+    def tell(self, pending: Sequence[Sequence[int]], ahead: int) -> None:
+        """Has the rows of game 0 say what is on its way, as far as the game has words for it.
+
+        Args:
+            pending: choices of each seat that are on their way, as phrases, the next to act first;
+                ``idle`` where nothing is, or nobody knows.
+            ahead: turns until a choice that is made now acts.
+        """
+        ...
 
 
 class World:
     """One game, a turn at a time.
 
     Args:
-        game: a batch of one game whose choices are keys.
+        game: a batch of one game, which has what ``RealtimeGame`` says.
 
     Attributes:
         rate: turns per second in real time.
@@ -38,18 +62,22 @@ class World:
         applied: what was done at the last turn, a phrase id of each seat.
 
     Raises:
-        ValueError: if the batch has more than one game, or its choices are no keys.
+        ValueError: if the batch has more than one game, or the game waits for choices.
     """
 
-    def __init__(self, game: ConsoleBatch) -> None:
-        if game.num_games != 1 or game.presses is None:
-            raise ValueError("a world is one game whose choices are keys: num_games=1")
-        self.game, self._presses = game, game.presses
-        self.rate = FRAME_RATE / self._presses.timing.interval
+    def __init__(self, game: BatchedGame) -> None:
+        if game.num_games != 1:
+            raise ValueError(f"a world is one game: num_games=1, got {game.num_games}")
+        if getattr(game, "interval", None) is None:
+            raise ValueError(
+                "this game waits for whoever chooses, and cannot be played in real time: there are "
+                "tracking, parcels, gameboy and blocks@choose=buttons"
+            )
+        self.game: RealtimeGame = game  # type: ignore[assignment]
+        self.rate = FRAME_RATE / self.game.interval
         self.turn = 0
         self.counts = {"played": 0, "nothing": 0, "stale": 0}
         self.applied: list[int] = []
-        self._nothing = int(game.choice_phrases[0])
 
     @property
     def over(self) -> bool:
@@ -57,13 +85,14 @@ class World:
         return not len(self.game.due_game)
 
     def observe(
-        self, pending: Sequence[Sequence[int]] | None = None
+        self, pending: Sequence[Sequence[int]] | None = None, ahead: int = 0
     ) -> dict[str, NDArray[np.int16]]:
         """What all seats see now, as copies.
 
         Args:
             pending: choices of each seat that are on their way, as phrase ids, the next one to act
                 first. They become facts where the game was made with ``told`` turns of room.
+            ahead: turns until a choice that is made now acts, where a game has words for it.
 
         Returns:
             ``facts`` and ``choices``, int16 [P, ...], padded, and ``fact_counts`` and
@@ -71,8 +100,7 @@ class World:
         """
         game = self.game
         if pending is not None:
-            self._presses.expect([[choice - self._nothing for choice in seat] for seat in pending])
-            game.refresh()
+            game.tell(pending, ahead)
         names = ("facts", "fact_counts", "choices", "choice_counts")
         return {name: getattr(game, name).copy() for name in names}
 
@@ -87,7 +115,7 @@ class World:
         Args:
             chosen: a phrase id for each seat, None where there is none.
             pacer: who waits before each frame; without one, time is virtual.
-            show: called after each frame that is paced.
+            show: called before each frame that is paced.
 
         Returns:
             what the turn brought.
@@ -100,7 +128,7 @@ class World:
             if choice is not None and choice not in offered:
                 kind, choice = "stale", None
             self.counts[kind] += 1
-            self.applied.append(self._nothing if choice is None else choice)
+            self.applied.append(game.idle if choice is None else choice)
             move.append(offered.index(self.applied[-1]))
         self.turn += 1
 
