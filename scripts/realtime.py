@@ -93,7 +93,7 @@ def play(plan: Plan) -> None:
             draft=draft,
             show=show,
             stop=lambda: bool(stop()) or leave(),
-            on_turn=lambda turn: tend(crew, turn),
+            on_turn=lambda turn: tend(crew),
         )
         about = policy.about.get("agent", "an agent")
     _report(plan, setting, about, played)
@@ -189,11 +189,12 @@ def wait_for_pool(
             time.sleep(0.05)
 
 
-def tend(crew: Supervisor | None, turn: int) -> None:
-    """Starts again what has died; a few times a second, because a frame is short."""
-    if crew is not None and turn % 8 == 0:
+def tend(crew: Supervisor | None, silent: bool = False) -> None:
+    """Starts again what has died."""
+    if crew is not None:
         for news in crew.check():
-            print(news, flush=True)
+            if not silent:
+                print(news, flush=True)
 
 
 @contextlib.contextmanager

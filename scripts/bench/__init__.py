@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -113,22 +114,28 @@ def benches() -> dict[str, str]:
     return found
 
 
-def run(name: str, seconds: float) -> Iterator[Row]:
+def run(name: str, seconds: float, agents: Sequence[str] = ()) -> Iterator[Row]:
     """Runs one bench.
 
     Args:
         name: a key of ``benches()``.
         seconds: bound on the measuring.
+        agents: who plays, for a bench whose ``run`` takes ``agents``.
 
     Raises:
-        ValueError: if there is no such bench, or ``seconds`` is not positive.
+        ValueError: if there is no such bench, it asks for no agents, or ``seconds`` is not
+            positive.
     """
     if name not in (known := benches()):
         raise ValueError(f"there is no bench {name!r}: choose from {', '.join(known)}")
     if not 0 < seconds < float("inf"):
         raise ValueError(f"seconds must be a positive number, got {seconds}")
     module = name.replace("-", "_")
-    rows: Iterator[Row] = importlib.import_module(f"{__name__}.{module}").run(seconds)
+    measure = importlib.import_module(f"{__name__}.{module}").run
+    takes = "agents" in inspect.signature(measure).parameters
+    if agents and not takes:
+        raise ValueError(f"nobody plays in the bench {name}: leave --agents out")
+    rows: Iterator[Row] = measure(seconds, agents) if takes else measure(seconds)
     return rows
 
 
@@ -145,6 +152,8 @@ class Options:
     """What to measure; "all" for everything."""
     seconds: float = 20.0
     """Bound on the measuring of each; warm-up and compilation come on top."""
+    agents: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=AGENT ...")] = ()
+    """Who plays what, for benches of players (delay): parcels@pace=4@every=2=runs/mine."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File for the rows, with the machine and the versions beside them; for one bench."""
 
@@ -161,7 +170,7 @@ def main(args: Sequence[str]) -> None:
     if options.json is not None and len(names) != 1:
         raise ValueError(f"--json takes the rows of one bench, and {len(names)} are named")
     check_file(options.json, "--json")
-    running = {name: run(name, options.seconds) for name in names}
+    running = {name: run(name, options.seconds, options.agents) for name in names}
     if not names:
         width = max(map(len, benches()), default=0) + 2
         print("\n".join(f"{name:<{width}}{what}" for name, what in benches().items()))

@@ -133,7 +133,7 @@ def test_names_that_cannot_be_read(name: str, said: str) -> None:
         ("hanabi@ranks=6", "ranks must be a whole number from 1 to 5, got 6"),
         ("hanabi@ranks=many", "ranks must be a whole number from 1 to 5, got 'many'"),
         ("hanabi@glance=maybe", "glance must be true or false, got 'maybe'"),
-        ("tracking@small", "unknown option 'preset' of tracking; there are cells, noise, frames),
+        ("tracking@small", "unknown option 'preset' of tracking; there are cells, noise, frames"),
         ("tracking@cells=2", "cells must be at least 3, got 2"),
         ("tracking@cells=few", "cells must be a whole number, got 'few'"),
         ("tracking@cells=3.5", "cells must be a whole number, got 3.5"),
