@@ -227,14 +227,16 @@ class R3D2Agent(nn.Module):
             float32 [B, memory_size].
         """
         turns = counts >= 0
-        which = np.flatnonzero(turns.any(1))
+        lengths = turns.sum(1)
         after = memory.copy()
-        if len(which):
-            layout = Layout(turns.sum(1)[which])
+        self.meet(facts, facts[:0])
+        for length in set(lengths.tolist()) - {0}:  # An LSTM's memory is that of the longest only.
+            which = np.flatnonzero(lengths == length)
+            here = turns & (lengths == length)[:, None]
+            layout = Layout(lengths[which])
             with torch.inference_mode(), self.autocast():
-                self.meet(facts, facts[:0])
-                seen = self._read_turns(facts[turns], counts[turns], layout, memory[which])
-                after[which] = seen[2].cpu().numpy()
+                _, _, new = self._read_turns(facts[here], counts[here], layout, memory[which])
+                after[which] = new.cpu().numpy()
         return after
 
     def believe(

@@ -180,7 +180,7 @@ def main(args: Sequence[str]) -> None:
         if failure:
             failures.append(failure)
         if options.json is not None:
-            save(options.json, name, options.seconds, measured, failure)
+            save(options.json, name, options.seconds, measured, failure, options.agents)
     if failures:
         raise ValueError("; ".join(failures))
 
@@ -228,7 +228,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def save(path: Path, name: str, seconds: float, rows: Iterable[Row], failure: str = "") -> None:
+def save(
+    path: Path,
+    name: str,
+    seconds: float,
+    rows: Iterable[Row],
+    failure: str = "",
+    agents: Sequence[str] = (),
+) -> None:
     """Writes a bench's rows as JSON, with the machine and the versions beside them.
 
     Args:
@@ -237,11 +244,13 @@ def save(path: Path, name: str, seconds: float, rows: Iterable[Row], failure: st
         seconds: that it was given.
         rows: what it measured.
         failure: what ended it half-way, if anything did.
+        agents: who played.
     """
+    named = "".join(f" {agent}" for agent in (["--agents", *agents] if agents else []))
     report = {
         "bench": name,
         "seconds": seconds,
-        "command": f"troupe bench {name} --seconds {seconds:g}",
+        "command": f"troupe bench {name} --seconds {seconds:g}{named}",
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": machine(),
         "versions": versions(),

@@ -9,6 +9,7 @@ of the agent, the bound of what a draft agent can foresee).
 
 What is lost against lockstep is split as in the paper: *delay* is lost by a perfect pool of the
 same age too (every turn has its choice, everything on its way is known), *inaction* is the rest.
+Where choices on their way are not known, and matter, not knowing them is part of that rest.
 
 Then the time that text agents of 55 K to 10 M parameters really take, on one core; larger ones
 stand there as the delay that the paper gives them. Plots go to ``runs/bench-delay``.
@@ -196,7 +197,7 @@ class _Curves:
         for index, name in enumerate(WAYS):
             inaction, delay = (max(0.0, part) for part in self.lost[name, SPLIT_AT])
             bars.barh(index, delay, color="#d9a441", label=None if index else "delay")
-            label = None if index else "inaction"
+            label = None if index else "inaction (and not knowing)"
             bars.barh(index, inaction, left=delay, color="#b04a3f", label=label)
         bars.set_yticks(range(len(WAYS)), list(WAYS), fontsize=7)
         bars.invert_yaxis()

@@ -468,3 +468,29 @@ def test_one_head_answers_for_several_games() -> None:
 def test_settings_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         R3D2Config(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("core", ["gated", "lstm"])
+def test_turns_that_are_read_at_once_are_remembered_as_one_by_one(core: str, exact: None) -> None:
+    agent = R3D2Agent(replace(SMALL, core=core), make_book(), 3)
+    agent.admit(FACTS, CHOICES)
+    rng = np.random.default_rng(0)
+    facts = rng.integers(0, 12, (3, 4, 5)).astype(np.int16)
+    counts = np.array([[5, 2, 3, 1], [1, 4, -1, -1], [-1, -1, -1, -1]], np.int16)
+    before = rng.standard_normal((3, agent.memory_size)).astype(np.float32)
+    after = before.copy()
+    for turn in range(4):
+        here = counts[:, turn] >= 0
+        if here.any():
+            n = int(here.sum())
+            seen = Observations(
+                facts[here, turn],
+                counts[here, turn],
+                np.full((n, 1), 12, np.int16),
+                np.ones(n, np.int16),
+            )
+            after[here] = agent.act(seen, after[here])[2]
+    at_once = agent.remember(facts, counts, before)
+    np.testing.assert_allclose(at_once, after, atol=CLOSE)
+    np.testing.assert_array_equal(at_once[2], before[2])
+    assert np.abs(at_once[0] - before[0]).max() > 0.01

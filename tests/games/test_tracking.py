@@ -92,6 +92,9 @@ def test_delay_costs_nothing_without_noise_and_more_with_more():
         ({"cells": 2}, "cells must be at least 3, got 2"),
         ({"noise": 0.6}, "noise must lie between 0 and 0.5, got 0.6"),
         ({"frames": 0}, "frames must be at least 1, got 0"),
+        ({"delay": 129}, "delay must be 0 to 128 frames, got 129"),
+        ({"varied": 1}, "varied must be true or false, got 1"),
+        ({"way": "no"}, "way must be true or false, got 'no'"),
     ],
 )
 def test_worlds_that_cannot_be_are_refused(options, words):
@@ -115,3 +118,52 @@ def test_tracking_is_a_game():
         },
         steps=60,
     )
+
+
+@pytest.mark.parametrize("way", [True, False])
+def test_a_game_with_delay_shows_what_was(way):
+    config = TrackingConfig(delay=7, varied=True, way=way, noise=0.2, frames=30)
+    world = TrackingBatched(config, num_games=40, seed=2)
+    track = [np.stack([world.position, world.direction], 1)]
+    ahead = world.ahead.copy()
+    assert {*ahead} == set(range(8))
+    for frame in range(20):
+        for game in range(40):
+            said = world.phrasebook.render(world.facts[game])
+            if ahead[game]:
+                assert f"my choice counts in {ahead[game]} frames" in said
+            if frame >= ahead[game]:
+                position, direction = track[frame - ahead[game]][game]
+                assert said[0] == f"the target is at cell {position + 1}"
+                runs = f"the target runs {'right' if direction > 0 else 'left'}"
+                assert (runs in said) == way
+            assert len(said) == 1 + way + bool(ahead[game]) == world.fact_counts[game]
+        assert (world.step(world.position.copy()).rewards == 1).all()
+        track.append(np.stack([world.position, world.direction], 1))
+
+
+@pytest.mark.parametrize("delay", [1, 6])
+def test_choices_with_delay_win_as_often_as_the_optimum_says(delay):
+    config = TrackingConfig(delay=delay, noise=0.1, frames=10**6)
+    world = TrackingBatched(config, num_games=500, seed=5)
+    won = []
+    for _ in range(200):
+        facts = world.facts
+        move = facts[:, 0] + (2 * (facts[:, 1] - 12) - 1) * best_offset(config, delay)
+        won.append(world.step(move % 12).rewards.mean())
+    assert np.mean(won) == pytest.approx(optimum(config, delay), abs=0.01)
+
+
+def test_a_loop_in_real_time_tells_when_a_choice_counts():
+    world = TrackingBatched(TrackingConfig())
+    world.tell([[]], 5)
+    assert world.phrasebook.render(world.facts[0])[2] == "my choice counts in 5 frames"
+    world.tell([[]], 0)
+    assert len(world.phrasebook.render(world.facts[0])) == 2
+    world.tell([[]], 4000)  # More than there are words for.
+    assert "in 128 frames" in world.phrasebook.render(world.facts[0])[2]
+
+
+def test_tracking_with_delay_is_a_game():
+    setting = "tracking@frames=25@delay=3@varied=true@way=false"
+    testing.check_all(lambda n, seed, restart: games.batched(setting, n, seed, restart), steps=60)
