@@ -66,11 +66,11 @@ def play(plan: Plan) -> None:
     if scheme.sequential and plan.workers > 1:
         raise ValueError("a sequential schedule has one worker: leave --workers out")
     setting = find_setting(plan.setting)
+    world = World(setting.batched(1, plan.seed))
     agent = plan.agent or _player_by_rules(setting)
     draft = None if plan.draft is None else _check(plan.draft, setting)
     if plan.pool is None:
         _check(agent, setting)
-    world = World(setting.batched(1, plan.seed))
     stop = StopFlag()
     with contextlib.ExitStack() as stack:
         crew = None

@@ -12,7 +12,8 @@ same age too (every turn has its choice, everything on its way is known), *inact
 Where choices on their way are not known, and matter, not knowing them is part of that rest.
 
 Then the time that text agents of 55 K to 10 M parameters really take, on one core; larger ones
-stand there as the delay that the paper gives them. Plots go to ``runs/bench-delay``.
+stand there as the delay that the paper gives them. Agents that remember also play with the memory
+of the newest answer, which has not seen the turns since. Plots go to ``runs/bench-delay``.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from games.gameboy.console import FRAME_RATE
 from games.settings import Setting
 from marl.acting.table import play_many
 from marl.core import Policy
-from marl.remote.pilot import Told
+from marl.remote.pilot import Memory, Told
 from marl.remote.policy import infer, question
 from marl.remote.realtime import play_in_virtual_time
 from marl.runs import roster
@@ -63,6 +64,7 @@ class Way:
     told: Told
     colour: str
     dash: str = "-"
+    memory: Memory = "replayed"
 
 
 WAYS = {
@@ -74,6 +76,12 @@ WAYS = {
     "frame_clock, answered": Way("frame_clock", "answered", "#2a6f97", "--"),
     "frame_clock, known": Way("frame_clock", "foreseen", "#2a6f97"),
 }
+OLD_MEMORY = {
+    "frame_clock, known, memory of the newest answer": Way(
+        "frame_clock", "foreseen", "#6a3d9a", "-.", "newest"
+    )
+}
+"""Of agents that remember: what a memory costs that has not seen the turns since."""
 
 
 def run(seconds: float, agents: Sequence[str] = ()) -> Iterator[Row]:
@@ -116,6 +124,7 @@ class _Curves:
         shown = {name: v for name, v in setting.options.items() if name != "told"}
         self.title = f"{Setting(setting.game, setting.players, shown).name}, {agent}"
         self.interval = getattr(setting.batched(1), "interval", 1)
+        self.ways = WAYS | (OLD_MEMORY if policy.memory_size else {})
         self._perfect: dict[int, list[float]] = {}
         self.means: dict[tuple[str, int], float] = {}
         self.errors: dict[tuple[str, int], float] = {}
@@ -127,7 +136,7 @@ class _Curves:
         yield Row(f"{self.title}: lockstep", round(fmean(lockstep), 3), "a game")
         yield Row(f"{self.title}: lockstep, standard error", round(_error(lockstep), 3), "a game")
         for delay in DELAYS:
-            for name in WAYS:
+            for name in self.ways:
                 yield from self._row(name, delay, fmean(lockstep))
         for name in ("sequential", "frame_clock, known"):
             share = self.means[name, SPLIT_AT] / max(fmean(lockstep), 1e-9)
@@ -136,7 +145,7 @@ class _Curves:
         self._plot(fmean(lockstep))
 
     def _row(self, name: str, delay: int, lockstep: float) -> Iterator[Row]:
-        way = WAYS[name]
+        way = self.ways[name]
         scores, ages = [], []
         for seed in SEEDS:
             played = play_in_virtual_time(
@@ -148,6 +157,7 @@ class _Curves:
                 seed=1000 * seed,
                 told=way.told,
                 draft=self.policy if way.told == "foreseen" else None,
+                memory=way.memory,
             )
             scores.append(fmean(played.scores))
             ages.append(played.freshness.summary()["age"] * self.interval)
@@ -185,7 +195,7 @@ class _Curves:
             f"{self.title} (virtual time, 3 seeds, bands of one standard error)", fontsize=10
         )
         at = np.arange(len(DELAYS) + 1)
-        for name, way in WAYS.items():
+        for name, way in self.ways.items():
             mean = np.array([lockstep, *(self.means[name, delay] for delay in DELAYS)])
             error = np.array([0.0, *(self.errors[name, delay] for delay in DELAYS)])
             curves.plot(at, mean, way.dash, color=way.colour, label=name, marker="o", markersize=3)
@@ -194,12 +204,12 @@ class _Curves:
         curves.set_xlabel("frames that an inference takes")
         curves.set_ylabel("reward a game")
         curves.legend(frameon=False, fontsize=7)
-        for index, name in enumerate(WAYS):
+        for index, name in enumerate(self.ways):
             inaction, delay = (max(0.0, part) for part in self.lost[name, SPLIT_AT])
             bars.barh(index, delay, color="#d9a441", label=None if index else "delay")
             label = None if index else "inaction (and not knowing)"
             bars.barh(index, inaction, left=delay, color="#b04a3f", label=label)
-        bars.set_yticks(range(len(WAYS)), list(WAYS), fontsize=7)
+        bars.set_yticks(range(len(self.ways)), list(self.ways), fontsize=7)
         bars.invert_yaxis()
         bars.set_xlabel(f"regret a game at {SPLIT_AT} frames")
         bars.legend(frameon=False, fontsize=7)
