@@ -15,6 +15,7 @@ What an agent is told of its own choices that are on their way (``Told``):
 - ``foreseen``: all of them. What has not come back is guessed by a *draft* agent beside the loop,
   small enough to answer within a turn, and replaced by the answer when it comes. If the draft is
   the agent itself (in virtual time, where that is free), it knows everything that is on its way.
+  An answer that is late is replaced by what was foreseen, so that what was told comes true.
 
 What an agent remembers (``Memory``): ``newest`` sends the memory of the newest answer, which has
 not seen the turns since; ``replayed`` sends those turns along, and the worker reads them first, so
@@ -25,7 +26,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -60,14 +60,6 @@ class Reader(Protocol):
         ...
 
 
-@dataclass
-class _Planned:
-    """What is to be played at a turn."""
-
-    seen: int
-    choices: NDArray[np.int16]  # of each seat, in the game's words
-
-
 class Pilot:
     """One policy in all seats of a world.
 
@@ -82,6 +74,7 @@ class Pilot:
 
     Attributes:
         rewards: what the first seat has earned.
+        guessed: turns at which what the draft had foreseen was played, for want of the answer.
 
     Raises:
         ValueError: if ``foreseen`` has no draft.
@@ -100,7 +93,7 @@ class Pilot:
     ) -> None:
         if told == "foreseen" and draft is None:
             raise ValueError("choices on their way are foreseen by a draft agent: give one")
-        self.world, self.rewards = world, 0.0
+        self.world, self.rewards, self.guessed = world, 0.0, 0
         self._player, self._told, self._sequential = player, told, sequential
         self._draft = draft if told == "foreseen" else None
         self._memory_size, self._replays = reader.memory_size, memory == "replayed"
@@ -115,7 +108,8 @@ class Pilot:
         """A game begins: what was seen of the last one means nothing."""
         seats = self.world.game.num_players
         self._began = turn  # Answers to earlier ones are passed over.
-        self._plan: dict[int, _Planned] = {}
+        # By the turn at which it is due, what each seat is to choose, as far as that is known.
+        self._plan: dict[int, NDArray[np.int16]] = {}
         self._answers.clear()
         self._memory = np.zeros((seats, self._memory_size), np.float32)
         self._remembers = turn - 1  # the last turn that the memory has seen
@@ -156,19 +150,20 @@ class Pilot:
             if offered is None or reply.frame < self._began:
                 continue
             if reply.dropped or reply.error:
-                if (plan := self._plan.get(reply.due)) and plan.seen == reply.frame:
-                    del self._plan[reply.due]
                 continue
             index = np.asarray(reply.tensors["choices"])[:, None]
             choices = self._answers[reply.frame] = np.take_along_axis(offered, index, 1)[:, 0]
             if reply.due >= 0:
-                self._plan[reply.due] = _Planned(reply.frame, choices)
+                self._plan[reply.due] = choices
             if reply.frame > self._remembers and self._memory_size:
                 self._remembers = reply.frame
                 self._memory = np.array(reply.tensors["memory"])
         if played is not None and played.frame >= self._began:
             chosen = self._answers[played.frame]
             self._age = turn - played.frame
+        elif turn in self._plan:
+            chosen = self._plan[turn]
+            self.guessed += 1
         for due in [due for due in self._plan if due <= turn]:
             del self._plan[due]
         for seen in [seen for seen in self._answers if seen < turn - MOST_WAITING]:
@@ -197,7 +192,7 @@ class Pilot:
                 _translated(seen, self._draft_words), self._draft_memory
             )
             choices = np.take_along_axis(seen["choices"], guessed[:, None], 1)[:, 0]
-            self._plan[due] = _Planned(turn, choices)
+            self._plan[due] = choices
 
     def _on_the_way(
         self, seat: int, turn: int, ahead: int, chosen: NDArray[np.int16] | None
@@ -206,7 +201,7 @@ class Pilot:
         idle = self.world.game.idle
         first = idle if chosen is None else int(chosen[seat])
         later = (self._plan.get(due) for due in range(turn + 1, turn + ahead))
-        return [first, *(idle if plan is None else int(plan.choices[seat]) for plan in later)]
+        return [first, *(idle if choices is None else int(choices[seat]) for choices in later)]
 
 
 def _words(world: World, reader: Reader) -> Translation | None:

@@ -35,6 +35,7 @@ class Played:
         scores: the headline outcome of each game that ended.
         outcomes: all its outcomes, of each.
         rewards: what the first seat earned in all, unfinished games included.
+        guessed: turns at which a draft's choice stood in for an answer that was late.
         turns: that went by.
         freshness: of the turns.
         counts: choices of seats that were played, that were not there, that were stale.
@@ -46,6 +47,7 @@ class Played:
     scores: list[float]
     outcomes: list[dict[str, float]]
     rewards: float
+    guessed: int
     turns: int
     freshness: Freshness
     counts: dict[str, int]
@@ -69,6 +71,7 @@ class Played:
             "late": figures["late"],
             "dropped": figures["dropped"],
             "choices": self.counts,
+            "guessed": self.guessed / max(1, self.turns),
             "games": len(self.scores),
             "scores": self.scores,
             "reward": self.rewards,
@@ -131,6 +134,7 @@ def play_in_real_time(
         [outcome[scoring[0]] for outcome in outcomes],
         outcomes,
         pilot.rewards,
+        pilot.guessed,
         turn,
         player.freshness,
         dict(world.counts),
@@ -198,6 +202,7 @@ def play_in_virtual_time(
         [outcome[scoring[0]] for outcome in outcomes],
         outcomes,
         pilot.rewards,
+        pilot.guessed,
         turns,
         player.freshness,
         dict(world.counts),

@@ -217,7 +217,7 @@ class _Curves:
             axes.spines[["top", "right"]].set_visible(False)
         PLOTS.mkdir(parents=True, exist_ok=True)
         slug = self.setting.game + ("" if self.agent.startswith("bot:") else "-learned")
-        figure.savefig(PLOTS / f"{slug}.png", dpi=130)
+        figure.savefig(PLOTS / f"{slug}.png", dpi=110)
 
 
 def _error(values: Sequence[float]) -> float:
