@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agents.bots.blocks import stack
 from agents.bots.parcels import sort
-from agents.bots.tracking import track
+from agents.bots.tracking import Tracker
 from agents.core import Observations
 from games.text import PAD, Phrasebook
 
@@ -60,9 +60,9 @@ class SentenceBot:
 GAMES = {"sorter": "parcels", "stacker": "blocks@choose=buttons", "tracker": "tracking"}
 """What each of them plays."""
 
-_CHOOSE: dict[str, Choose] = {"sorter": sort, "stacker": stack, "tracker": track}
 
-
-def make(name: str, phrasebook: Phrasebook) -> SentenceBot:
+def make(name: str, phrasebook: Phrasebook) -> SentenceBot | Tracker:
     """A player by its name, one of ``GAMES``, with the phrasebook of its game."""
-    return SentenceBot(name, _CHOOSE[name], phrasebook)
+    if name == "tracker":
+        return Tracker(phrasebook)
+    return SentenceBot(name, {"sorter": sort, "stacker": stack}[name], phrasebook)
