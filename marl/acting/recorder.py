@@ -67,7 +67,7 @@ class Recorder:
     """Keeps one game of a world, and hands it over when it is over.
 
     Args:
-        game: a batch of one game whose choices are keys (see ``games.gameboy.world``).
+        game: a batch of one game whose choices are keys (see ``games.world``).
         insert: takes the sequences of all seats of a game that has ended.
         idle: the phrase of doing nothing, which can always be chosen.
         interval: frames of a turn.

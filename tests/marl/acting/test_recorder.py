@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from games.gameboy.world import World
 
 import games
 from agents.core import Observations
+from games.world import World
 from marl.acting.actor import Actor
 from marl.acting.recorder import NEVER, Recorder
 from marl.episodes import Episodes
