@@ -70,6 +70,10 @@ class Options:
     """With --schedule: folder or endpoint of a pool that troupe serve has started with the same."""
     draft: Annotated[str | None, tyro.conf.arg(metavar="AGENT")] = None
     """With --schedule: a small agent beside the loop that foresees the choices on their way."""
+    told: Literal["answered", "nothing"] = "answered"
+    """With --schedule: what an agent is told of its choices on their way: those that are back, or
+    nothing, for one that never learned what that means. A sequential schedule then asks it again
+    only when its last choice has acted."""
     seconds: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
     """With --schedule: how long to play; without it, one game."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -84,6 +88,7 @@ class Options:
             "--workers": self.workers > 1,
             "--pool": self.pool is not None,
             "--draft": self.draft is not None,
+            "--told": self.told != "answered",
             "--seconds": self.seconds is not None,
             "--json": self.json is not None,
         }
@@ -218,6 +223,7 @@ def _in_real_time(options: Options) -> None:
             options.seconds,
             options.pool,
             options.draft,
+            options.told,
             secrets.randbelow(10**6) if options.seed is None else options.seed,
             options.json,
         )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from games.settings import Setting
@@ -34,6 +34,7 @@ class Plan:
         seconds: to play after a first one; None for one game.
         pool: folder or endpoint of a pool that is served elsewhere; None for one of our own.
         draft: who foresees what is on its way; None for nobody.
+        told: what is told of it without a draft.
         seed: of the first game.
         json: file for the figures.
     """
@@ -45,6 +46,7 @@ class Plan:
     seconds: float | None
     pool: str | None
     draft: str | None
+    told: Literal["answered", "nothing"]
     seed: int
     json: Path | None
 
@@ -89,7 +91,7 @@ def play(plan: Plan) -> None:
             scheme,
             seconds=plan.seconds,
             games=1 if plan.seconds is None else None,
-            told="answered" if draft is None else "foreseen",
+            told=plan.told if draft is None else "foreseen",
             draft=draft,
             show=show,
             stop=lambda: bool(stop()) or leave(),
@@ -247,6 +249,7 @@ def _report(plan: Plan, setting: Setting, agent: str, played: Played) -> None:
             "schedule": plan.schedule,
             "workers": plan.workers,
             "draft": plan.draft,
+            "told": plan.told if plan.draft is None else "foreseen",
             "seed": plan.seed,
             "machine": machine(),
             "versions": versions(),

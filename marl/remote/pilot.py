@@ -70,7 +70,8 @@ class Pilot:
         told: what is said of choices on their way.
         draft: who guesses them, for ``foreseen``.
         memory: which memory is sent.
-        sequential: whether it is asked only when nothing is on its way.
+        sequential: whether it is asked only when nothing is on its way: when its last choice acts,
+            or, if it is told nothing, when that has acted.
 
     Attributes:
         rewards: what the first seat has earned.
@@ -132,7 +133,7 @@ class Pilot:
         """
         reply = self._player.play(turn)
         chosen = self._hear(turn, reply)
-        if not (self._sequential and self._asked):
+        if not self._sequential or self._may_ask(chosen):
             self._ask(turn, chosen)
         step = self.world.advance(
             [None] * len(self._memory) if chosen is None else chosen.tolist(), pacer, show
@@ -169,6 +170,10 @@ class Pilot:
         for seen in [seen for seen in self._answers if seen < turn - MOST_WAITING]:
             del self._answers[seen]
         return chosen
+
+    def _may_ask(self, chosen: NDArray[np.int16] | None) -> bool:
+        """Whether nothing is on its way; what acts now is, for who is not told of it."""
+        return not self._asked and (self._told != "nothing" or chosen is None)
 
     def _ask(self, turn: int, chosen: NDArray[np.int16] | None) -> None:
         """Asks about what is seen now."""
