@@ -166,3 +166,13 @@ def test_what_cannot_be_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=why):
             infer(Counting(), 9, tensors | {name: odd})
+
+
+def test_who_is_told_nothing_is_asked_when_its_last_choice_has_acted() -> None:
+    for told, asked in (("answered", 59), ("nothing", 30)):
+        policy, setting = Counting(), parse("tracking@frames=60")[0]
+        played = play_in_virtual_time(
+            setting, policy, SCHEMES["sequential"], Latency(0.5 * FRAME, 0.0), told=told
+        )
+        assert len(policy.seen) == asked
+        assert played.freshness.counts["fresh"] == asked
