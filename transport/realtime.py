@@ -86,10 +86,15 @@ class LatencyQuantile:
         quantile: share of answers to be in time, at most.
         price: share of answers that one frame of age is worth.
         half_life: answers after which one counts for half.
+        initial: frames, before the first answer.
     """
 
     def __init__(
-        self, quantile: float = 0.995, price: float = 0.003, half_life: float = 600
+        self,
+        quantile: float = 0.995,
+        price: float = 0.003,
+        half_life: float = 600,
+        initial: int = 1,
     ) -> None:
         if not 0 < quantile < 1:
             raise ValueError(f"quantile must lie between 0 and 1, got {quantile}")
@@ -97,7 +102,9 @@ class LatencyQuantile:
             raise ValueError(f"price must not be negative, got {price}")
         if not half_life >= 1:
             raise ValueError(f"half_life must be at least 1 answer, got {half_life}")
-        self.value = 1
+        if not initial >= 1:
+            raise ValueError(f"initial must be at least 1 frame, got {initial}")
+        self.value = initial
         self._quantile, self._price = quantile, price
         self._growth = 0.5 ** (-1 / half_life)
         self._weight = 1.0

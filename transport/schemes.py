@@ -11,10 +11,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from transport.realtime import FixedAge, NewestWins, Playout
+from transport.realtime import FixedAge, LatencyQuantile, NewestWins, Playout
 from transport.schedules import Schedule, make_schedule
 
 
@@ -24,25 +23,30 @@ class Scheme:
 
     Attributes:
         schedule: the pool's, as ``make_schedule`` knows it.
-        playout: makes what plays the answers: the paper's as soon as one is here, ours at an age.
+        fixed_age: whether answers are played at an age, as ours are; the paper's as soon as they
+            are here.
         sequential: whether it is asked only when nothing is on its way, of one worker.
     """
 
     schedule: str
-    playout: Callable[[], Playout]
+    fixed_age: bool = False
     sequential: bool = False
 
     def make(self, workers: int, initial: float) -> Schedule:
         """The schedule, for so many workers and a first guess of an inference's seconds."""
         return make_schedule(self.schedule, workers, initial=initial)
 
+    def playout(self, initial: int = 1) -> Playout:
+        """What plays the answers, with a first guess of their age in frames."""
+        return FixedAge(LatencyQuantile(initial=initial)) if self.fixed_age else NewestWins()
+
 
 SCHEMES: dict[str, Scheme] = {
-    "sequential": Scheme("immediate", NewestWins, sequential=True),
-    "immediate": Scheme("immediate", NewestWins),
-    "max_time": Scheme("max_time", NewestWins),
-    "expected_time": Scheme("expected_time", NewestWins),
-    "frame_clock": Scheme("frame_clock", FixedAge),
+    "sequential": Scheme("immediate", sequential=True),
+    "immediate": Scheme("immediate"),
+    "max_time": Scheme("max_time"),
+    "expected_time": Scheme("expected_time"),
+    "frame_clock": Scheme("frame_clock", fixed_age=True),
 }
 
 

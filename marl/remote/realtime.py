@@ -7,6 +7,7 @@ runs, and the same figures every time.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -188,7 +189,8 @@ def play_in_virtual_time(
         seed=seed,
         infer=lambda tensors: infer(policy, known, tensors),
     )
-    player = Player(pool, scheme.playout())
+    # Before the first answer the age can only be guessed, as by a person who knows the network.
+    player = Player(pool, scheme.playout(1 + math.ceil(latency.mean * world.rate)))
     pilot = _pilot(world, player, policy, scheme, told, draft, memory)
     scoring, outcomes, turn = world.game.scoring, [], 0
     for turn in pool.frames(1 << 40):

@@ -29,7 +29,7 @@ from scripts.bench import Row
 from transport import schemes
 from transport.client import Client
 from transport.launch import Role, Supervisor
-from transport.realtime import FrameTimer, NewestWins, Player
+from transport.realtime import FrameTimer, Player
 from transport.schemes import Scheme
 from transport.simulate import Latency, simulate
 from transport.sockets import find_endpoint
@@ -46,7 +46,7 @@ WORKERS = STEADY.workers_needed(RATE) + 1  # N* + 1
 SCHEMES = {
     "sequential": schemes.SCHEMES["sequential"],
     "not staggered": schemes.SCHEMES["immediate"],
-    "max_time, released rule": Scheme("max_time_released", NewestWins),
+    "max_time, released rule": Scheme("max_time_released"),
     **{name: schemes.SCHEMES[name] for name in ("max_time", "expected_time", "frame_clock")},
 }
 NETWORKS = {"1 M": (16, 230), "5 M": (32, 600)}  # channels and width of the head

@@ -109,6 +109,7 @@ def test_a_worker_and_then_the_broker_are_killed_and_play_goes_on(tmp_path: Path
     [
         (["parcels", "--workers", "2"], "--workers goes with --schedule"),
         (["parcels", "--json", "x"], "--json goes with --schedule"),
+        (["parcels", "--told", "nothing"], "--told goes with --schedule"),
         (["parcels", "--schedule", "frame_clock", "--workers", "0"], "at least 1, got 0"),
         (["parcels", "--schedule", "frame_clock", "--seconds", "0"], "--seconds must be"),
         (["parcels", "--schedule", "sequential", "--workers", "2"], "has one worker"),

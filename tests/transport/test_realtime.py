@@ -127,6 +127,7 @@ def test_freshness_adds_up():
         (lambda: LatencyQuantile(quantile=1.0), "quantile must lie between 0 and 1"),
         (lambda: LatencyQuantile(price=-1), "price must not be negative"),
         (lambda: LatencyQuantile(half_life=0), "half_life must be at least 1"),
+        (lambda: LatencyQuantile(initial=0), "initial must be at least 1 frame"),
         (lambda: FrameTimer(0), "rate must be positive"),
     ],
 )
