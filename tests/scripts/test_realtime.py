@@ -31,14 +31,14 @@ def test_two_linked_consoles_are_played_in_real_time(
 ) -> None:
     file = tmp_path / "new" / "out.json"
     call = ["play", PARCELS, "--schedule", "frame_clock", "--workers", "2", "--seed", "3"]
-    assert main([*call, "--seconds", "3", "--json", str(file)]) == 0
+    assert main([*call, "--seconds", "2", "--json", str(file)]) == 0
     assert "bot:sorter, frame_clock, 2 workers: " in capsys.readouterr().out
     report = json.loads(file.read_text())
     assert report["setting"] == "parcels@every=2@pace=4@parcels=2@told=64"
     figures = report["figures"]
-    assert figures["frames"] == pytest.approx(3 * 59.7275, abs=20)
+    assert figures["frames"] == pytest.approx(2 * 59.7275, abs=20)
     assert figures["frame_coverage"] > 0.5  # of a machine that does other things as well
-    assert figures["games"] >= 2
+    assert figures["games"] >= 1
     assert max(figures["scores"]) == 4
     assert figures["age_frames"] >= 2
 
