@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -25,6 +25,9 @@ class Options:
     """The server's folder of keys; made if it is missing."""
     clients: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")]
     """Names of new clients, workers on other machines included."""
+    role: Literal["client", "actor", "worker", "host"] = "client"
+    """What their keys are for: a client asks a pool for moves; an actor hands over what it has
+    played, too; a worker answers for the pool; a host may do all of it."""
 
 
 def main(args: Sequence[str]) -> None:
@@ -36,7 +39,7 @@ def main(args: Sequence[str]) -> None:
     from transport.keys import make_keys
 
     options = parse(Options, "troupe keys", args)
-    written = make_keys(options.folder, list(options.clients))
+    written = make_keys(options.folder, list(options.clients), options.role)
     for file in written:
         print(file)
     if not written:

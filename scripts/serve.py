@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from transport.wire import Tensors
 
 COMMAND = "troupe serve"
-OWN_KEYS = "local"  # The client whose keys the workers of this command use.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +81,13 @@ def main(args: Sequence[str]) -> None:
     from marl.runs.roster import load
     from transport.client import Client, ClientConfig
     from transport.connection import Published
-    from transport.keys import load_client_keys
+    from transport.keys import load_client_keys, own_keys
     from transport.launch import ProcessDiedError, Supervisor
     from transport.signals import StopFlag
     from transport.sockets import check_address
 
     check_address(options.bind, options.keys)
-    keys = None if options.keys is None else _own_keys(options.keys)
+    keys = None if options.keys is None else own_keys(options.keys)
     client_keys = None if keys is None else load_client_keys(keys)
     member = load(options.agent)
     stop = StopFlag()
@@ -147,20 +146,9 @@ def _roles(options: Options, keys: Path | None) -> list[Role]:
     ]
 
 
-def _own_keys(folder: Path) -> Path:
-    """The keys of this command's own workers, made if there are none."""
-    from transport.keys import load_server_keys, make_keys
-
-    load_server_keys(folder)  # The server's own have to be there.
-    file = folder / "clients" / f"{OWN_KEYS}.json"
-    if not file.exists():
-        make_keys(folder, [OWN_KEYS])
-    return file
-
-
 def _wait_for_broker(run_dir: Path, crew: Supervisor, stop: StopFlag) -> str | None:
     """Where clients come in, once the broker has published it; None if it is to stop first."""
-    from transport.sockets import find_endpoint
+    from transport.endpoints import find_endpoint
 
     while not stop():
         crew.check()

@@ -6,7 +6,8 @@ calls the functions it was handed.
 ======================  ==================================================================
 ``transport.wire``      messages: encode, check, decode
 ``transport.sockets``   ZeroMQ sockets that are bounded, local unless keyed, and easy to find
-``transport.keys``      CURVE keys: made, and kept in files
+``transport.endpoints`` where the parts of a run are: by files, given addresses, a mirror
+``transport.keys``      CURVE keys: made, kept in files, for one role each
 ``transport.door``      who comes in, who is shut out, and how both sides hear why
 ``transport.listeners`` listening sockets: made, renewed and closed together
 ``transport.schedules`` which request meets which worker, and when

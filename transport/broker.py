@@ -40,6 +40,7 @@ from transport.schedules import Request, Schedule, make_schedule
 from transport.sockets import Bounds
 from transport.wire import Buffer, Header, Kind, WireError
 
+_CLIENTS, _WORKERS = frozenset({"client", "actor"}), frozenset({"worker"})  # Whose keys let in.
 _BURST = 64  # Messages read from one socket before the other has its turn.
 _SWEEP = 10.0  # Seconds between looks for clients that have gone without a word.
 _STALL = 1.5  # Seconds between two looks at the pool, more than we ever wait: we were stopped.
@@ -90,8 +91,12 @@ class Broker:
         self.figures: dict[str, float] = {}  # ``stats()`` of a moment ago, for other threads
         self._listeners = Listeners(config.run_dir, keys)
         listen, workers = self._listeners.listen, f"{config.name}-workers"
-        self._front = listen(zmq.ROUTER, config.name, config.address, config.bounds)
-        self._back = listen(zmq.ROUTER, workers, config.workers_address, config.bounds)
+        self._front = listen(
+            zmq.ROUTER, config.name, config.address, config.bounds, admits=_CLIENTS
+        )
+        self._back = listen(
+            zmq.ROUTER, workers, config.workers_address, config.bounds, admits=_WORKERS
+        )
         self.endpoint, self.workers_endpoint = self._front.endpoint, self._back.endpoint
 
     def run(self, stop: Callable[[], bool]) -> None:

@@ -16,6 +16,7 @@ import zmq
 
 from transport import sockets
 from transport.door import Handshake, RefusedError
+from transport.endpoints import find_endpoint
 from transport.keys import ClientKeys
 from transport.sockets import Socket
 
@@ -35,7 +36,7 @@ class Connection:
     Args:
         socket: to be connected.
         where: an endpoint, which stays what it is, or a role of a run; that one is waited for (see
-            ``transport.sockets.find_endpoint``).
+            ``transport.endpoints.find_endpoint``).
         keys: of the client, if the other side has any.
 
     Attributes:
@@ -51,7 +52,7 @@ class Connection:
         self._socket, self._where, self._keys = socket, where, keys
         self._handshake = Handshake(socket, keys is not None)
         try:
-            self.endpoint = where if isinstance(where, str) else sockets.find_endpoint(*where)
+            self.endpoint = where if isinstance(where, str) else find_endpoint(*where)
             sockets.connect(socket, self.endpoint, keys)
         except BaseException:
             self.close()
@@ -76,7 +77,7 @@ class Connection:
             return False
         self._look_at = now + _LOOK
         try:
-            endpoint = sockets.find_endpoint(*self._where, timeout=0.0)
+            endpoint = find_endpoint(*self._where, timeout=0.0)
         except ValueError:  # It is not there just now.
             return False
         if endpoint == self.endpoint:

@@ -24,7 +24,7 @@ from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from transport import sockets
-from transport.keys import ServerKeys, read_clients, stamp_of_clients
+from transport.keys import HOST, ServerKeys, read_clients, stamp_of_clients
 from transport.sockets import Context, Socket
 
 _LOOK = 0.25  # Seconds between looks at the clients' keys.
@@ -63,7 +63,8 @@ class Doorkeeper:
         self.refused: Counter[str] = Counter()
         self._folder, self._clients = keys.folder, keys.clients
         self._stamp: tuple[tuple[str, int, int], ...] | None = None
-        self._admitted: set[bytes] = set()
+        self._admitted: set[tuple[bytes, str]] = set()  # with the listener's role
+        self._admits: dict[str, frozenset[str] | None] = {}
         self._said: set[str] = set()
         self._shut_out = threading.Event()
         self._stop = threading.Event()
@@ -77,6 +78,15 @@ class Doorkeeper:
         # From here on the socket is the thread's.
         self._thread = threading.Thread(target=self._serve, name="doorkeeper", daemon=True)
         self._thread.start()
+
+    def admit(self, listener: str, roles: frozenset[str] | None) -> None:
+        """Says whose keys open a listener; to be called before it is bound.
+
+        Args:
+            listener: the role under which it is published, which is its ZAP domain.
+            roles: that a key may have (see ``transport.keys``); None for any.
+        """
+        self._admits[listener] = roles
 
     def watch(self, listener: Socket) -> None:
         """Counts those, too, whom a listener turns away before the doorkeeper is asked."""
@@ -121,16 +131,26 @@ class Doorkeeper:
             socket.close()
 
     def _answer(self, request: list[bytes]) -> None:
-        version, sequence, _, address, _, mechanism, *credentials = request
+        version, sequence, domain, address, _, mechanism, *credentials = request
         key = z85.encode(credentials[0]) if mechanism == b"CURVE" and credentials else b""
-        if known := key in self._clients:
+        listener = domain.decode(errors="replace")
+        if known := self._may_enter(key, listener):
             status = (b"200", b"OK")
-            self._admitted.add(key)
+            self._admitted.add((key, listener))
         else:
             kind = "unknown key" if key else "no key"
-            self._refuse(kind, f"{kind} {key.decode()} from {address.decode(errors='replace')}")
+            words = f"{kind} {key.decode()} from {address.decode(errors='replace')}"
+            if key in self._clients:
+                kind = "other role"
+                words = f"a {self._clients[key]}'s key {key.decode()} at {listener}"
+            self._refuse(kind, words)
             status = (b"400", b"unknown key")
         sockets.send(self._door, [version, sequence, *status, key if known else b"", b""])
+
+    def _may_enter(self, key: bytes, listener: str) -> bool:
+        """Whether a key is for what a listener serves."""
+        role, admitted = self._clients.get(key), self._admits.get(listener)
+        return role is not None and (admitted is None or role in admitted or role == HOST)
 
     def _note_failures(self, events: Socket) -> None:
         while (event := sockets.receive(events)) is not None:
@@ -161,11 +181,11 @@ class Doorkeeper:
         except OSError as error:  # A disk that is away for a moment shuts nobody out.
             self._refuse("keys unread", f"nobody new, for {self._folder} cannot be read: {error}")
             return
-        gone = self._admitted - clients
         self._clients, self._stamp = clients, stamp
+        gone = {entry for entry in self._admitted if not self._may_enter(*entry)}
         if gone:
             self._admitted -= gone
-            keys = ", ".join(sorted(key.decode() for key in gone))
+            keys = ", ".join(sorted({key.decode() for key, _ in gone}))
             print(f"shut out, for their keys were deleted: {keys}", file=sys.stderr, flush=True)
             self._shut_out.set()
 
@@ -198,7 +218,10 @@ class Handshake:
             if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._cut_off = 0
             elif kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                raise self._refused("the server does not know this client's key, or no longer")
+                raise self._refused(
+                    "the server does not know this client's key, or no longer, or it is for "
+                    "another role"
+                )
             elif (
                 kind == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
                 and value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH

@@ -4,6 +4,10 @@ A folder of keys belongs to a server. It holds ``server.json`` and, for everyone
 ``clients/NAME.json`` and ``clients/NAME.public``. NAME.json is all that a client needs (its own
 pair and the server's public key): hand it over. NAME.public is what lets the client in: it stays
 with the server, and deleting it shuts the client out at once (see ``transport.door``).
+
+A key is for one *role*, which says what its owner may do: a client asks a pool, a worker answers
+for it, an actor hands over sequences as well as it asks, and a host of the run may do all of it.
+Whoever comes in by any key may follow the weights.
 """
 
 from __future__ import annotations
@@ -11,12 +15,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import zmq
 
+ROLES = ("client", "actor", "worker", "host")
+"""What a key may be for."""
+HOST = "host"
+"""The role that comes in everywhere."""
+
 _MODE = 0o600
+_OWN = "local"  # The client whose keys a run's own processes use.
 
 
 @dataclass(frozen=True)
@@ -26,38 +37,50 @@ class ServerKeys:
     Attributes:
         public: key that clients know.
         secret: key that they do not.
-        clients: public keys of those who may come in.
+        clients: public keys of those who may come in, and what each is for.
         folder: where ``clients`` were read, and are read again when they change.
     """
 
     public: bytes
     secret: bytes = field(repr=False)
-    clients: frozenset[bytes] = frozenset()
+    clients: Mapping[bytes, str] = field(default_factory=dict)
     folder: Path | None = None
 
 
 @dataclass(frozen=True)
 class ClientKeys:
-    """What a connecting socket needs: its own pair, and the public key of its server."""
+    """What a connecting socket needs: its own pair, and the public key of its server.
+
+    Attributes:
+        public: key that the server knows.
+        secret: key that it does not.
+        server: the server's public key.
+        role: what the key is for; the server goes by its own list.
+    """
 
     public: bytes
     secret: bytes = field(repr=False)
     server: bytes
+    role: str = "client"
 
 
-def make_keys(folder: Path, clients: list[str]) -> list[Path]:
+def make_keys(folder: Path, clients: list[str], role: str = "client") -> list[Path]:
     """Makes the keys of a server, if it has none, and of new clients.
 
     Args:
         folder: the server's folder of keys; made if it is missing.
         clients: names of the clients.
+        role: what their keys are for, one of ``ROLES``.
 
     Returns:
         The files that were written.
 
     Raises:
-        ValueError: if a name is no file name, or a client of that name has keys already.
+        ValueError: if a name is no file name, a client of that name has keys already, or there is
+            no such role.
     """
+    if role not in ROLES:
+        raise ValueError(f"keys are for one of {', '.join(ROLES)}, not for {role!r}")
     written = []
     server = folder / "server.json"
     for name in clients:
@@ -76,13 +99,32 @@ def make_keys(folder: Path, clients: list[str]) -> list[Path]:
         public, secret = zmq.curve_keypair()
         file = folder / "clients" / f"{name}.json"
         pair = {"public": public.decode(), "secret": secret.decode()}
-        _write(file, {**pair, "server": server_public.decode()})
+        _write(file, {**pair, "server": server_public.decode(), "role": role})
         # Renamed into place: a server that looks meanwhile sees the whole of it or nothing.
         temporary = folder / "clients" / f".{name}.public"
-        temporary.write_bytes(public + b"\n")
+        temporary.write_bytes(public + b"\n" + role.encode() + b"\n")
         temporary.rename(folder / "clients" / f"{name}.public")
         written.append(file)
     return written
+
+
+def own_keys(folder: Path) -> Path:
+    """The keys of a run's own processes, which come in everywhere; made where they are missing.
+
+    Args:
+        folder: of the server's keys.
+
+    Raises:
+        ValueError: if the server has none.
+    """
+    load_server_keys(folder)
+    file = folder / "clients" / f"{_OWN}.json"
+    if file.exists() and load_client_keys(file).role != HOST:  # From before keys had roles.
+        file.unlink()
+        file.with_suffix(".public").unlink(missing_ok=True)
+    if not file.exists():
+        make_keys(folder, [_OWN], HOST)
+    return file
 
 
 def load_server_keys(folder: Path) -> ServerKeys:
@@ -95,17 +137,20 @@ def load_server_keys(folder: Path) -> ServerKeys:
     return ServerKeys(pair["public"], pair["secret"], read_clients(folder), folder)
 
 
-def read_clients(folder: Path) -> frozenset[bytes]:
-    """The public keys of those who may come in.
+def read_clients(folder: Path) -> dict[bytes, str]:
+    """The public keys of those who may come in, and what each is for.
+
+    A file without a role is a client's.
 
     Raises:
         OSError: if they cannot be read.
     """
-    clients = set()
+    clients = {}
     for name in _public(folder):
         with contextlib.suppress(FileNotFoundError):  # Deleted since it was listed.
-            clients.add((folder / "clients" / name).read_bytes().strip())
-    return frozenset(clients)
+            key, _, role = (folder / "clients" / name).read_bytes().strip().partition(b"\n")
+            clients[key.strip()] = role.strip().decode(errors="replace") or "client"
+    return clients
 
 
 def stamp_of_clients(folder: Path) -> tuple[tuple[str, int, int], ...]:
@@ -136,7 +181,9 @@ def load_client_keys(file: Path) -> ClientKeys:
     Raises:
         ValueError: if it is no such file, or others can read it.
     """
-    return ClientKeys(**_read(file, ("public", "secret", "server")))
+    keys = _read(file, ("public", "secret", "server"))
+    role = json.loads(file.read_text()).get("role", "client")
+    return ClientKeys(keys["public"], keys["secret"], keys["server"], str(role))
 
 
 def _write(file: Path, content: dict[str, str]) -> None:

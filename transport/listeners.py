@@ -26,6 +26,7 @@ class Listener:
         role: under which it is published.
         endpoint: that others connect to.
         socket: the socket of the moment.
+        host: by which other machines know this one; empty where nothing was said.
     """
 
     kind: int
@@ -34,6 +35,7 @@ class Listener:
     socket: Socket
     bounds: Bounds
     options: Mapping[int, int] = field(default_factory=dict)
+    host: str = ""
 
 
 class Listeners:
@@ -60,6 +62,7 @@ class Listeners:
         address: str,
         bounds: Bounds,
         options: Mapping[int, int] | None = None,
+        admits: frozenset[str] | None = None,
     ) -> Listener:
         """Binds a socket and publishes where; see ``transport.sockets.bind``.
 
@@ -69,10 +72,13 @@ class Listeners:
             address: where to listen.
             bounds: of the socket.
             options: further options of the socket, by number.
+            admits: roles whose keys let in here; None for any key.
 
         Raises:
             ValueError: if the address cannot be bound, or needs keys; all is closed then.
         """
+        if self.door is not None:
+            self.door.admit(role, admits)
         socket = self._make(kind, bounds, options or {})
         try:
             endpoint = sockets.bind(
@@ -84,7 +90,8 @@ class Listeners:
             if isinstance(error, OSError):
                 raise ValueError(f"cannot bind {role} to {address}: {error}") from None
             raise
-        self._all.append(Listener(kind, role, endpoint, socket, bounds, options or {}))
+        host = address.partition("@")[2]
+        self._all.append(Listener(kind, role, endpoint, socket, bounds, options or {}, host))
         return self._all[-1]
 
     def renew(self) -> bool:
@@ -100,6 +107,7 @@ class Listeners:
             return False
         for listener in self._all:
             address = bytes(listener.socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
+            address += f"@{listener.host}" * bool(listener.host)
             listener.socket.close()
             listener.socket = self._make(listener.kind, listener.bounds, listener.options)
             self._bind_again(listener, address)

@@ -52,6 +52,7 @@ class Service:
         address: where to listen (see ``transport.sockets``).
         description: named tensors that tell clients what is served.
         keys: the server's keys, if it is to be reached from other machines.
+        admits: roles whose keys let in; None for any key.
         limits: caps on messages.
         bounds: caps on queues: while nobody polls, clients wait before these bounds, and nothing
             is dropped.
@@ -69,6 +70,7 @@ class Service:
         address: str = "ipc",
         description: Tensors | None = None,
         keys: ServerKeys | None = None,
+        admits: frozenset[str] | None = None,
         limits: wire.Limits = wire.LIMITS,
         bounds: Bounds = sockets.BOUNDS,
     ) -> None:
@@ -77,7 +79,7 @@ class Service:
         self._accounts: OrderedDict[bytes, _Account] = OrderedDict()
         self._welcome = wire.encode(Header(Kind.WELCOME), description)
         self._listeners = Listeners(run_dir, keys)
-        self._listener = self._listeners.listen(zmq.ROUTER, name, address, bounds)
+        self._listener = self._listeners.listen(zmq.ROUTER, name, address, bounds, admits=admits)
         self.endpoint = self._listener.endpoint
 
     def poll(self, timeout: float = 0.0, calls: int = 64) -> int:

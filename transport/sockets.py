@@ -5,8 +5,7 @@
 - An address is ``ipc`` (a socket file in a private folder), ``tcp`` (a free port on the loopback
   interface) or a ZeroMQ endpoint, ``tcp://0.0.0.0:5555`` say. Any address that other machines can
   reach needs keys.
-- What a listener is bound to is published in the run directory, with the life of the run that it
-  belongs to (``transport.claim``); ``find_endpoint`` reads it there and believes no other life.
+- What a listener is bound to is published in the run directory (``transport.endpoints``).
 - Nothing waits in a receive: a poll may say that there is a message where there is none (the first
   heartbeat of an idle connection with keys does that), so ``receive`` returns None instead.
 - A socket belongs to one thread at a time, and a context to its process (never across a fork).
@@ -17,11 +16,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import ipaddress
-import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +26,13 @@ from typing import Any
 
 import zmq
 
-from transport.claim import life_in
+from transport.endpoints import FileEndpoints
 from transport.keys import ClientKeys, ServerKeys
 from transport.wire import SIZE, Buffer
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
 
-_ENDPOINTS = "endpoints"  # Folder of a run directory, with a file for each role.
 _ROLE = 24  # Letters that the name of a role may have in the path of a socket file.
 
 COPIED = 64 * 1024
@@ -114,7 +110,8 @@ def bind(
 
     Args:
         socket: what to bind.
-        address: ``ipc``, ``tcp`` or an endpoint (port ``*`` or 0: any that is free).
+        address: ``ipc``, ``tcp`` or an endpoint (port ``*`` or 0: any that is free), with ``@HOST``
+            behind it if other machines know this one by that name.
         run_dir: the run directory.
         role: name to be found by, such as ``pool``. If the role was published before, by a process
             that died, its port is taken again where it is free, so that peers find it by
@@ -131,13 +128,14 @@ def bind(
         address = f"ipc://{ipc_folder(run_dir) / role}"
     elif address == "tcp":
         address = "tcp://127.0.0.1:*"
-    elif address.endswith(":0"):
+    address, _, host = address.partition("@")
+    if address.endswith(":0"):
         address = address[:-1] + "*"
     check_address(address, keys)
     if keys is not None:
         socket.curve_server = True
         socket.curve_publickey, socket.curve_secretkey = keys.public, keys.secret
-        socket.zap_domain = b"troupe"
+        socket.zap_domain = role.encode()  # By which the doorkeeper knows whom to let in here.
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
     for attempt in (*_former(run_dir, role, address), address):
         try:
@@ -148,8 +146,9 @@ def bind(
         else:
             break
     endpoint = bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
+    advertised = f"tcp://{host}:{endpoint.rpartition(':')[2]}" if host else endpoint
     endpoint = _reachable(endpoint)
-    _publish(run_dir, role, {"endpoint": endpoint, "life": life_in(run_dir)})
+    FileEndpoints(run_dir).publish(role, endpoint, advertised)
     return endpoint
 
 
@@ -167,24 +166,6 @@ def connect(socket: Socket, endpoint: str, keys: ClientKeys | None = None) -> No
         socket.connect(endpoint)
     except zmq.ZMQError as error:
         raise ValueError(f"cannot connect to {endpoint!r}: {error}") from None
-
-
-def find_endpoint(run_dir: Path, role: str, timeout: float = 30.0) -> str:
-    """The endpoint that a role of a run is bound to; waits until it is.
-
-    Raises:
-        ValueError: if it is not published in time, by the run that claimed the folder last.
-    """
-    deadline = time.monotonic() + timeout
-    while True:
-        published = _published(run_dir, role)
-        if published.get("life") == life_in(run_dir):
-            return str(published["endpoint"])
-        if time.monotonic() >= deadline:
-            raise ValueError(
-                f"no {role} is published under {run_dir} (waited {timeout:g} s): is it running?"
-            )
-        time.sleep(0.01)
 
 
 def is_local(address: str) -> bool:
@@ -219,7 +200,7 @@ def withdraw(run_dir: Path) -> None:
 
     Only for who has claimed the folder, or belongs to a run that is about to end.
     """
-    shutil.rmtree(run_dir / _ENDPOINTS, ignore_errors=True)
+    FileEndpoints(run_dir).clear()
     shutil.rmtree(_ipc_path(run_dir), ignore_errors=True)
 
 
@@ -242,40 +223,9 @@ def _ipc_path(run_dir: Path) -> Path:
     return Path("/tmp") / folder.name  # Batch systems like their own to lie deep.
 
 
-def _endpoint_file(run_dir: Path, role: str) -> Path:
-    return run_dir / _ENDPOINTS / f"{role}.json"
-
-
-def _published(run_dir: Path, role: str) -> dict[str, str]:
-    """What was published of a role last; empty if nothing was, or it cannot be read."""
-    try:
-        return dict(json.loads(_endpoint_file(run_dir, role).read_text()))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _publish(run_dir: Path, role: str, content: dict[str, str]) -> None:
-    """Publishes a role.
-
-    Raises:
-        ValueError: if the file cannot be written.
-    """
-    if _published(run_dir, role) == content:
-        return  # By one who was killed: taking its place needs no room on the disk.
-    file = _endpoint_file(run_dir, role)
-    # Renamed into place: a reader sees the whole of it or nothing.
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content))
-        temporary.rename(file)
-    except OSError as error:
-        raise ValueError(f"cannot publish {role} in {file}: {error.strerror}") from None
-
-
 def _former(run_dir: Path, role: str, address: str) -> list[str]:
     """Where the role was bound before, if the address leaves the port open."""
-    former = _published(run_dir, role).get("endpoint")
+    former = FileEndpoints(run_dir).former(role)
     if former is None or not address.endswith(":*"):
         return []
     return [address[:-1] + former.rpartition(":")[2]]
@@ -294,6 +244,7 @@ def check_address(address: str, keys: Any) -> None:
     """
     if address in ("ipc", "tcp"):
         return
+    address = address.partition("@")[0]
     scheme, separator, rest = address.partition("://")
     port = rest.rpartition(":")[2]
     # libzmq takes a port that is too large, and binds another.

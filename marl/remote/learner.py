@@ -27,8 +27,8 @@ from marl.runs.saving import restore
 from marl.runs.serial import SerialRun
 from transport.child import FatalError, before_hard_end
 from transport.client import Client, ClientConfig
+from transport.endpoints import find_endpoint
 from transport.service import Service
-from transport.sockets import find_endpoint
 
 AHEAD = 8
 """Batches by which learning may be ahead of playing or behind it, so that neither waits for the

@@ -28,8 +28,8 @@ from games.text import MAX_PHRASES, PAD, Phrasebook
 from marl.core import Policy
 from transport.client import Client, ClientConfig
 from transport.connection import Published
+from transport.endpoints import find_endpoint
 from transport.keys import ClientKeys, load_client_keys
-from transport.sockets import find_endpoint
 from transport.weights import Publisher
 from transport.wire import Array, tensor_text, text_tensor
 from transport.worker import Subscriber, Worker, WorkerConfig

@@ -28,11 +28,11 @@ from games.tracking import TrackingBatched, TrackingConfig, where
 from scripts.bench import Row
 from transport import schemes
 from transport.client import Client
+from transport.endpoints import find_endpoint
 from transport.launch import Role, Supervisor
 from transport.realtime import FrameTimer, Player
 from transport.schemes import Scheme
 from transport.simulate import Latency, simulate
-from transport.sockets import find_endpoint
 from transport.worker import serve
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ import zmq
 from scripts.bench import Row
 from transport import sockets, wire
 from transport.door import Doorkeeper
+from transport.endpoints import find_endpoint
 from transport.keys import load_client_keys, load_server_keys, make_keys
 from transport.launch import Role, Supervisor
 from transport.wire import Header, Kind
@@ -162,7 +163,7 @@ def _connect(context: Any, run_dir: Path, side: str) -> Connection:
         socket = sockets.new_socket(context, zmq.DEALER)
         # It has nothing else to wait for, and bare pyzmq would wait in the call, too.
         socket.rcvtimeo = round(TIMEOUT * 1000)
-        sockets.connect(socket, sockets.find_endpoint(run_dir, f"{side}-{mode}"), keys)
+        sockets.connect(socket, find_endpoint(run_dir, f"{side}-{mode}"), keys)
         if not socket.poll(round(TIMEOUT * 1000), zmq.POLLOUT):
             raise TimeoutError(f"no connection to the process of {side}")
         connection[mode] = socket

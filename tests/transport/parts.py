@@ -11,8 +11,8 @@ import numpy as np
 
 from transport.broker import Broker, BrokerConfig
 from transport.client import Client, ClientConfig
+from transport.endpoints import find_endpoint
 from transport.schedules import Batch
-from transport.sockets import find_endpoint
 from transport.worker import Worker, WorkerConfig
 
 

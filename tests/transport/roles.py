@@ -13,8 +13,8 @@ import numpy as np
 
 from transport.child import FatalError, before_hard_end
 from transport.client import Client, ClientConfig
+from transport.endpoints import find_endpoint
 from transport.service import Service
-from transport.sockets import find_endpoint
 from transport.worker import serve
 
 

@@ -12,10 +12,10 @@ from tests.transport.parts import Thread, client, double, fail, pool, rows, slow
 from transport import sockets, wire
 from transport.broker import Broker, BrokerConfig
 from transport.client import Client, ClientConfig, RemoteError
+from transport.endpoints import find_endpoint
 from transport.pool import PoolConfig
 from transport.realtime import FixedAge, FrameTimer, Player
 from transport.schedules import Batch, FrameClock
-from transport.sockets import find_endpoint
 from transport.wire import Header, Kind, text_tensor
 from transport.worker import Worker, WorkerConfig, run_rows
 

@@ -13,7 +13,7 @@ import zmq
 
 from transport import claim, sockets
 from transport.claim import Claim, life_in
-from transport.sockets import find_endpoint
+from transport.endpoints import find_endpoint
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from tests.transport.parts import Thread, double, pool, rows, until
 from transport.client import Client, ClientConfig
 from transport.connection import Published
 from transport.door import RefusedError
+from transport.endpoints import find_endpoint
 from transport.keys import load_server_keys, make_keys
 from transport.service import Service
-from transport.sockets import find_endpoint
 from transport.weights import Publisher, Subscriber
 
 SOON = 10.0

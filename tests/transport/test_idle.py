@@ -19,10 +19,11 @@ from scripts.bench import wire as wire_bench
 from tests.transport.parts import Thread, client, double, rows
 from transport import sockets
 from transport.broker import Broker, BrokerConfig
+from transport.endpoints import find_endpoint
 from transport.keys import load_client_keys, load_server_keys, make_keys
 from transport.schedules import Batch
 from transport.service import Service
-from transport.sockets import Bounds, find_endpoint
+from transport.sockets import Bounds
 from transport.weights import Publisher, Subscriber
 from transport.worker import Worker, WorkerConfig
 
@@ -32,7 +33,7 @@ SECONDS = 0.6  # Many heartbeats.
 
 @pytest.fixture
 def keys(tmp_path):
-    files = make_keys(tmp_path / "keys", ["one"])
+    files = make_keys(tmp_path / "keys", ["one"], "host")
     return load_server_keys(tmp_path / "keys"), load_client_keys(files[1])
 
 

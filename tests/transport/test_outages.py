@@ -14,10 +14,10 @@ from tests.transport.parts import Thread, client, double, pool, rows
 from tests.transport.test_launch import ROLES, until
 from transport.broker import Broker, BrokerConfig
 from transport.client import Client, ClientConfig
+from transport.endpoints import find_endpoint
 from transport.launch import Role, Supervisor
 from transport.realtime import FixedAge, FrameTimer, Player
 from transport.schedules import FrameClock
-from transport.sockets import find_endpoint
 
 RATE = 60
 

@@ -9,8 +9,8 @@ import pytest
 from tests.transport.parts import Thread, client
 from transport import sockets, wire
 from transport.client import Client, ClientConfig, RemoteError, _Call
+from transport.endpoints import find_endpoint
 from transport.service import Service
-from transport.sockets import find_endpoint
 from transport.wire import Header, Kind
 
 

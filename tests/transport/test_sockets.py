@@ -14,9 +14,16 @@ from transport import sockets, wire
 from transport.broker import Broker, BrokerConfig
 from transport.client import Client
 from transport.door import RefusedError
-from transport.keys import ClientKeys, load_client_keys, load_server_keys, make_keys
+from transport.endpoints import find_endpoint
+from transport.keys import (
+    ClientKeys,
+    load_client_keys,
+    load_server_keys,
+    make_keys,
+    own_keys,
+)
 from transport.schedules import Batch
-from transport.sockets import Bounds, find_endpoint, is_local
+from transport.sockets import Bounds, is_local
 from transport.weights import Publisher, Subscriber
 from transport.worker import Worker, WorkerConfig
 
@@ -175,7 +182,7 @@ def test_more_clients_join_the_same_server(tmp_path):
     make_keys(tmp_path, ["bob"])
     after = load_server_keys(tmp_path)
     assert after.public == before.public
-    assert before.clients < after.clients
+    assert set(before.clients) < set(after.clients)
 
 
 def test_keys_are_not_overwritten(tmp_path):
@@ -212,7 +219,8 @@ def test_files_that_hold_no_keys_are_refused(tmp_path, content):
 @pytest.fixture
 def keyed_pool(tmp_path):
     """A pool that is bound to every interface."""
-    files = make_keys(tmp_path / "keys", ["worker", "alice"])
+    files = [*make_keys(tmp_path / "keys", ["worker"], "worker")]
+    files += make_keys(tmp_path / "keys", ["alice"])
     server = load_server_keys(tmp_path / "keys")
     everywhere = {"address": "tcp://0.0.0.0:*", "workers_address": "tcp://0.0.0.0:*"}
     broker = Thread(lambda: Broker(Batch(), BrokerConfig(tmp_path, **everywhere), server))
@@ -221,6 +229,49 @@ def keyed_pool(tmp_path):
     yield broker, load_client_keys(files[2])
     worker.stop()
     broker.stop()
+
+
+def test_a_client_key_makes_no_worker(keyed_pool, tmp_path, capfd):
+    """Nor does a worker's key ask; a host's does both, and so does who is made a host meanwhile."""
+    broker, alice = keyed_pool
+    intruder = Thread(lambda: Worker(double, WorkerConfig(tmp_path), keys=alice))
+    until(lambda: isinstance(intruder.error, RefusedError))
+    assert "it is for another role" in str(intruder.error)
+    intruder.stop()
+    clients = tmp_path / "keys" / "clients"
+    with (
+        client(tmp_path, keys=load_client_keys(clients / "worker.json")) as caller,
+        pytest.raises(RefusedError, match="another role"),
+    ):
+        caller.call(rows(1))
+    assert broker.part.stats()["door_other_role"] >= 2
+    assert f"a client's key {alice.public.decode()} at pool-workers" in capfd.readouterr().err
+    host = load_client_keys(make_keys(tmp_path / "keys", ["host"], "host")[0])
+    assert host.role == "host"
+    helper = Thread(lambda: Worker(double, WorkerConfig(tmp_path), keys=host))
+    with client(tmp_path, keys=host) as caller:
+        assert caller.call(rows(1)).tensors["y"] == 2
+        until(lambda: caller.stats()["workers"] == 2)
+        # Its key is made a client's: it may stay as one, and works no more.
+        (clients / "host.public").write_bytes(host.public + b"\nclient\n")
+        until(lambda: isinstance(helper.error, RefusedError))
+        assert caller.call(rows(1)).tensors["y"] == 2
+    helper.stop()
+
+
+def test_keys_are_for_a_role_that_there_is(tmp_path):
+    with pytest.raises(ValueError, match="client, actor, worker, host, not for 'cook'"):
+        make_keys(tmp_path, ["alice"], "cook")
+    assert not tmp_path.exists() or not list(tmp_path.iterdir())
+
+
+def test_the_keys_of_a_run_come_in_everywhere(tmp_path):
+    make_keys(tmp_path, ["local"])  # As it was before keys had roles.
+    file = own_keys(tmp_path)
+    keys = load_client_keys(file)
+    assert load_server_keys(tmp_path).clients == {keys.public: "host"}
+    assert own_keys(tmp_path) == file
+    assert load_client_keys(file) == keys
 
 
 def test_known_clients_come_in(keyed_pool, tmp_path):

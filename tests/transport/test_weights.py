@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from transport.sockets import find_endpoint
+from transport.endpoints import find_endpoint
 from transport.weights import Publisher, Subscriber
 
 

@@ -30,9 +30,9 @@ from tests.transport.parts import Thread
 from transport.broker import Broker, BrokerConfig
 from transport.client import ClientConfig, RemoteError
 from transport.door import RefusedError
+from transport.endpoints import find_endpoint
 from transport.keys import load_client_keys, load_server_keys, make_keys
 from transport.schedules import Batch
-from transport.sockets import find_endpoint
 from transport.weights import Subscriber
 from transport.worker import run_rows
 
@@ -202,7 +202,8 @@ def test_workers_take_newer_weights_between_requests(pool, tmp_path):
 
 
 def test_a_keyed_pool_lets_in_who_has_a_key(tmp_path):
-    make_keys(tmp_path / "keys", ["worker", "player"])
+    make_keys(tmp_path / "keys", ["worker"], "worker")
+    make_keys(tmp_path / "keys", ["player"])
     clients = tmp_path / "keys" / "clients"
     config = BrokerConfig(tmp_path, address="tcp", workers_address="tcp")
     broker = Thread(lambda: Broker(Batch(), config, load_server_keys(tmp_path / "keys")))
