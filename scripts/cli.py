@@ -31,6 +31,7 @@ COMMANDS = {
     "play": "sit down at a table with agents, in a terminal",
     "replay": "look at a game that was saved, or export it",
     "serve": "let an agent play for others, through a pool of processes",
+    "join": "let this machine work for a run that is trained on another",
     "keys": "make keys for pools that other machines can reach",
     "export": "write an agent as two small files to pass on",
     "bench": "measure the parts, beside what others offer",

@@ -53,6 +53,14 @@ class _Session:
     """Processes that play, with --workers."""
     patience: float = 300.0
     """Seconds without anything new to learn from until a run with --workers is given up."""
+    bind: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESS ...")] = ()
+    """Where a run with --workers listens, so that other machines can join: tcp://HOST:PORT, and
+    ROLE=tcp://HOST:PORT for parts that are to have a port of their own (pool, pool-workers, replay,
+    weights). What other machines can reach needs --keys."""
+    keys: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """The run's folder of keys, made by troupe keys: only who has one of them comes in."""
+    advertise: Annotated[str | None, tyro.conf.arg(metavar="HOST")] = None
+    """By which name other machines reach this one, if not by the one they join at."""
     seeds: Annotated[str | None, tyro.conf.arg(metavar="SEEDS")] = None
     """A run for each of these seeds, "1-5" or "1,3", in RUN_DIR/seed-1 and so on; --minutes is the
     time of each. With --resume, those that are finished are left alone."""
@@ -70,6 +78,10 @@ class _Session:
             raise ValueError(f"--actors must be at least 1, got {self.actors}")
         if self.actors > 1 and not self.workers:
             raise ValueError("--actors are processes of a run with --workers: give both")
+        if (self.bind or self.keys or self.advertise) and not self.workers:
+            raise ValueError(
+                "--bind, --keys and --advertise are for runs of several processes: give --workers"
+            )
         if not 0 < self.patience < float("inf"):
             raise ValueError(f"--patience must be a positive number, got {self.patience}")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
@@ -164,9 +176,11 @@ def run(options: Train) -> None:
 
 def _train_distributed(options: Train, minutes: float | None) -> None:
     """Trains in several processes; sockets are loaded only where there are any."""
-    from marl.remote.driver import train_distributed
+    from marl.remote.driver import LISTENING, train_distributed
+    from transport.binding import parse_binding
     from transport.launch import ProcessDiedError
 
+    binding = parse_binding(options.bind, LISTENING, host=options.advertise, keys=options.keys)
     try:
         done = train_distributed(
             options.config,
@@ -178,6 +192,7 @@ def _train_distributed(options: Train, minutes: float | None) -> None:
             resume=options.resume,
             device=options.device,
             patience=options.patience,
+            binding=binding,
         )
     except ProcessDiedError as error:
         raise ValueError(str(error)) from error

@@ -7,6 +7,8 @@ calls the functions it was handed.
 ``transport.wire``      messages: encode, check, decode
 ``transport.sockets``   ZeroMQ sockets that are bounded, local unless keyed, and easy to find
 ``transport.endpoints`` where the parts of a run are: by files, given addresses, a mirror
+``transport.registry``  tells other machines where they are
+``transport.binding``   where the parts of a run listen
 ``transport.keys``      CURVE keys: made, kept in files, for one role each
 ``transport.door``      who comes in, who is shut out, and how both sides hear why
 ``transport.listeners`` listening sockets: made, renewed and closed together

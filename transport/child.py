@@ -55,6 +55,9 @@ def main() -> None:
     if not line:
         return  # The parent died before it could say anything.
     task = json.loads(line)
+    arguments = dict(task["arguments"])
+    if task["seconds"] is not None:
+        arguments["until"] = time.monotonic() + task["seconds"]
     run_dir = Path(task["run_dir"])
     sys.stdout = sys.stderr = _log(2)
     stop = StopFlag(insist=True)
@@ -64,7 +67,7 @@ def main() -> None:
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     status = 0
     try:
-        function(**task["arguments"], run_dir=run_dir, number=task["number"], stop=stop)
+        function(**arguments, run_dir=run_dir, number=task["number"], stop=stop)
     except FatalError as error:
         status = FATAL
         print(error)

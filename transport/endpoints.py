@@ -82,6 +82,11 @@ class FileEndpoints:
             address = content.get("advertised", address)
         return Endpoint(address, content["life"])
 
+    def address(self, role: str) -> str | None:
+        """The address of a role, if it has one now."""
+        endpoint = self.find(role)
+        return None if endpoint is None else endpoint.address
+
     def former(self, role: str) -> str | None:
         """Where a role was published last, by whatever life."""
         return self._read(role).get("endpoint")

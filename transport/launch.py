@@ -62,6 +62,9 @@ class Role:
         environment: variables set for it, such as OMP_NUM_THREADS.
         nice: how much it yields to others (0 to 19).
         patience: seconds that it has to return once it is told to stop.
+        until: when its work is to be done (of this process's monotonic clock), passed to the
+            function under this name, as a time of its own clock; None for no such argument. What
+            travels is how many seconds are left when it starts.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Role:
     environment: Mapping[str, str] = field(default_factory=dict)
     nice: int = 0
     patience: float = PATIENCE
+    until: float | None = None
 
     def __post_init__(self) -> None:
         if self.count < 0 or not 0 <= self.nice <= 19:
@@ -271,6 +275,7 @@ class Supervisor:
             "nice": role.nice,
             "patience": role.patience,
             "parent": os.getpid(),
+            "seconds": None if role.until is None else role.until - time.monotonic(),
         }
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # It died at once: check() will see.

@@ -146,6 +146,7 @@ def bind(
         else:
             break
     endpoint = bytes(socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
+    # Where nothing else is said, others know by which name they found the run.
     advertised = f"tcp://{host}:{endpoint.rpartition(':')[2]}" if host else endpoint
     endpoint = _reachable(endpoint)
     FileEndpoints(run_dir).publish(role, endpoint, advertised)

@@ -20,32 +20,47 @@ from marl.remote.replay import RemoteReplay
 from marl.runs.actors import explorations, make_actors, make_games
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config
 from marl.runs.roster import find_partners
+from transport.binding import client_keys
 from transport.client import Client, ClientConfig
 from transport.connection import Published
+from transport.keys import ClientKeys
 
 THREADS = 2
 """Threads of an actor's process, each with games of its own: while one waits for its moves, the
 games of the other are stepped."""
 
 
-def play(run_dir: Path, number: int, stop: Callable[[], bool], *, actors: int) -> None:
+def play(
+    run_dir: Path,
+    number: int,
+    stop: Callable[[], bool],
+    *,
+    actors: int,
+    first: int = 0,
+    keys: str | None = None,
+) -> None:
     """An actor's process: two threads with games of their own.
 
     Args:
         run_dir: the run.
         number: the actor's.
         stop: asked at every move.
-        actors: how many such processes there are.
+        actors: how many such processes share the games of the run.
+        first: the share of the first of them; where more play than there are shares, as on machines
+            that have joined, some play a share's like.
+        keys: the actor's file of keys, if the run has any.
 
     Raises:
         Exception: whatever ended one of the threads before it was time.
     """
     config = load_config(run_dir)
+    own = client_keys(keys)
+    mine = (first + number) % actors * THREADS
     errors: list[BaseException] = []
 
     def work(thread: int) -> None:
         try:
-            _Share(config, run_dir, number * THREADS + thread, actors * THREADS, stop).play()
+            _Share(config, run_dir, mine + thread, actors * THREADS, stop, own).play()
         except BaseException as error:
             errors.append(error)
 
@@ -72,13 +87,20 @@ class _Share:
         share: which share.
         shares: how many there are.
         stop: asked at every move.
+        keys: the actor's, if the run has any.
     """
 
     def __init__(
-        self, config: TrainConfig, run_dir: Path, share: int, shares: int, stop: Callable[[], bool]
+        self,
+        config: TrainConfig,
+        run_dir: Path,
+        share: int,
+        shares: int,
+        stop: Callable[[], bool],
+        keys: ClientKeys | None = None,
     ) -> None:
         self.config, self.run_dir, self.stop = config, run_dir, stop
-        self.share, self.shares = share, shares
+        self.share, self.shares, self.keys = share, shares, keys
         self.moves = self.games = 0  # as told to the learner
 
     def play(self) -> None:
@@ -89,8 +111,10 @@ class _Share:
         # A learner that evaluates or saves is silent for a while.
         patient = ClientConfig(timeout=600.0, retry=5.0)
         with (
-            contextlib.closing(Client(table, config=patient)) as replay_client,
-            RemotePolicy(Client(pool, config=ClientConfig(timeout=120.0))) as policy,
+            contextlib.closing(Client(table, config=patient, keys=self.keys)) as replay_client,
+            RemotePolicy(
+                Client(pool, config=ClientConfig(timeout=120.0), keys=self.keys)
+            ) as policy,
         ):
             self.replay = RemoteReplay(replay_client, stop=self.stop)
             self.actors = self._actors(policy)

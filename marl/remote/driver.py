@@ -22,23 +22,35 @@ inserted twice (``marl.remote.replay``). Games that were being played begin anew
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from marl.runs.checkpoint import CheckpointStore
-from marl.runs.config import TrainConfig, load_config
+from marl.runs.config import TrainConfig, load_config, to_dict
 from marl.runs.monitor import read_metrics
 from marl.runs.roster import find_partners, refuse_export, starting_weights
 from marl.runs.saving import refuse_second, write_config
+from transport.binding import Binding, server_keys
 from transport.claim import Claim
+from transport.endpoints import FileEndpoints
 from transport.launch import Role, Supervisor
+from transport.registry import ROLE as REGISTRY
+from transport.registry import Registry
 from transport.signals import StopFlag
 
 SAVING = 2.5
 """Seconds that the learner has to save when the run is interrupted; what does not fit in there is
 kept by the checkpoint before."""
+
+LISTENING = ("pool", "pool-workers", "replay", "weights")
+"""The parts of a run that listen, beside its registry."""
 
 PATIENCE = 300.0
 """Seconds that the learner waits for a sequence before it gives the run up, by default."""
@@ -64,6 +76,7 @@ def train_distributed(
     device: str = "cpu",
     lease: float = 10.0,
     patience: float = PATIENCE,
+    binding: Binding | None = None,
 ) -> Trained:
     """Trains like ``marl.runs.train.train``, in processes of its own.
 
@@ -78,6 +91,7 @@ def train_distributed(
         device: where the network learns; workers are on the processor.
         lease: seconds that a worker has to answer, before another is asked.
         patience: seconds that the learner waits for a sequence before it gives the run up.
+        binding: where its parts listen, so that other machines can join; None for this one only.
 
     Raises:
         ValueError: if there is no budget or an argument is out of range, ``run_dir`` holds a run
@@ -94,25 +108,50 @@ def train_distributed(
     if resume and updates is not None and (done := progress(run_dir)).updates >= updates:
         print(f"{run_dir} has {done.updates:,} updates: nothing is left to do", file=sys.stderr)
         return done
-    options = {"until": until, "updates": updates, "device": device, "patience": patience}
+    binding = binding or Binding()
+    options = {
+        "updates": updates,
+        "device": device,
+        "patience": patience,
+        "addresses": {role: binding.address(role) for role in ("replay", "weights")},
+        "keys": binding.server,
+    }
+    listening = {
+        "address": binding.address("pool"),
+        "workers_address": binding.address("pool-workers"),
+        "keys": binding.server,
+    }
+    own = {"keys": binding.own}
     single = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     roles = [
-        Role("broker", "transport.broker:run_broker", {"workers": workers, "lease": lease}),
-        Role("worker", "marl.remote.worker:answer", count=workers, environment=single),
-        Role("actor", "marl.remote.actor:play", {"actors": actors}, actors, environment=single),
+        Role(
+            "broker",
+            "transport.broker:run_broker",
+            {"workers": workers, "lease": lease, **listening},
+        ),
+        Role("worker", "marl.remote.worker:answer", own, workers, environment=single),
+        Role(
+            "actor",
+            "marl.remote.actor:play",
+            {"actors": actors, **own},
+            actors,
+            environment=single,
+        ),
         Role(
             "learner",
             "marl.remote.learner:learn",
             options,
             restart="until_done",
             patience=SAVING,
+            until=math.inf if until is None else until,
         ),
     ]
     with Claim(run_dir) as claim:
         if not resume:
             refuse_second(run_dir)  # Nobody else can make it a run's from here on.
             write_config(config, run_dir)
-        _drive(run_dir, roles, claim)
+        about = {"config": to_dict(config), "actors": actors, "troupe": version("troupe")}
+        _drive(run_dir, roles, claim, lambda: _registry(run_dir, binding, about))
     return progress(run_dir)
 
 
@@ -145,17 +184,40 @@ def _refuse(config: TrainConfig, run_dir: Path, resume: bool) -> None:
         )
 
 
-def _drive(run_dir: Path, roles: list[Role], claim: Claim) -> None:
+def _registry(run_dir: Path, binding: Binding, about: Mapping[str, Any]) -> Registry | None:
+    """Who tells other machines where the parts of the run are, if any may join."""
+    if not binding.is_open:
+        return None
+    address = binding.address(REGISTRY)
+    registry = Registry(run_dir, address, about=about, keys=server_keys(binding.server))
+    where = FileEndpoints(run_dir, outside=True).address(REGISTRY)
+    print(f"other machines join at {where} (see troupe join --help)", file=sys.stderr, flush=True)
+    return registry
+
+
+def _drive(
+    run_dir: Path,
+    roles: list[Role],
+    claim: Claim,
+    open_to_others: Callable[[], Registry | None],
+) -> None:
     """Keeps the processes going until the learner is done or somebody interrupts."""
     log = run_dir / "logs" / "learner.log"
     shown = log.stat().st_size if log.exists() else 0
     try:
-        with StopFlag() as stop, Supervisor(run_dir, roles, claim=claim) as crew:
+        with ExitStack() as stack:
+            stop = stack.enter_context(StopFlag())
+            crew = stack.enter_context(Supervisor(run_dir, roles, claim=claim))
+            if (registry := open_to_others()) is not None:
+                stack.callback(registry.close)
             while not stop() and not crew.done("learner"):
                 for news in crew.check():
                     print(news, file=sys.stderr)
                 shown = _show(log, shown)
-                time.sleep(0.05)
+                if registry is None:
+                    time.sleep(0.05)
+                else:
+                    registry.poll(0.05)
     finally:
         _show(log, shown)
 

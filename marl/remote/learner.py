@@ -25,6 +25,7 @@ from marl.runs.monitor import METRICS_FILE, Monitor
 from marl.runs.partners import PartnersConfig
 from marl.runs.saving import restore
 from marl.runs.serial import SerialRun
+from transport.binding import Binding, client_keys, server_keys
 from transport.child import FatalError, before_hard_end
 from transport.client import Client, ClientConfig
 from transport.endpoints import find_endpoint
@@ -47,12 +48,19 @@ class LearnerRun(SerialRun):
         config: of the run.
         run_dir: where its endpoints are published.
         device: where the network learns.
+        binding: where it listens; on this machine only, by default.
 
     Attributes:
         hungry: seconds for which it has waited for a sequence, and none came.
     """
 
-    def __init__(self, config: TrainConfig, run_dir: Path, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        run_dir: Path,
+        device: str = "cpu",
+        binding: Binding = Binding(),  # noqa: B008 - it is frozen
+    ) -> None:
         self._phrases = run_dir / PHRASES_FILE
         # Its own games only tell which phrases there are.
         few = replace(config.actor, num_games=len(config.settings()))
@@ -65,8 +73,16 @@ class LearnerRun(SerialRun):
         functions = replay_functions(
             self.replay, self.ledger, self._take, phrases=self.agent.phrasebook
         )
-        self.service = Service(functions, run_dir, name="replay")
-        self.published = PublishedWeights(run_dir)
+        keys = server_keys(binding.server)
+        self.service = Service(
+            functions,
+            run_dir,
+            name="replay",
+            address=binding.address("replay"),
+            keys=keys,
+            admits=frozenset({"actor"}),
+        )
+        self.published = PublishedWeights(run_dir, address=binding.address("weights"), keys=keys)
 
     def close(self) -> None:
         """Takes in and publishes nothing more."""
@@ -155,6 +171,8 @@ def learn(
     updates: int | None,
     device: str,
     patience: float,
+    addresses: Mapping[str, str] | None = None,
+    keys: str | None = None,
 ) -> None:
     """The learner's process: goes on from the newest checkpoint until the budget is spent.
 
@@ -162,10 +180,12 @@ def learn(
         run_dir: the run.
         number: ignored; there is one.
         stop: asked between updates.
-        until: when to stop (seconds of the monotonic clock, which all processes share).
+        until: when to stop (seconds of this process's monotonic clock).
         updates: update count at which to stop.
         device: where the network learns.
         patience: seconds to wait for a sequence.
+        addresses: where replay and weights listen, by role; on this machine only, by default.
+        keys: folder of the server's keys, if other machines may join.
 
     Raises:
         FatalError: if none comes, learning diverges, or the last checkpoint cannot be saved.
@@ -177,7 +197,8 @@ def learn(
     before_hard_end(store.sweep)
     follows = (run_dir / METRICS_FILE).exists()
 
-    with contextlib.closing(LearnerRun(config, run_dir, device)) as run:
+    binding = Binding(addresses or {}, folder=None if keys is None else Path(keys))
+    with contextlib.closing(LearnerRun(config, run_dir, device, binding)) as run:
         step = restore(run, store)
 
         def over() -> bool:
@@ -195,14 +216,17 @@ def learn(
             except OSError as error:  # It has no room, and would have none if it began again.
                 raise FatalError(f"{error.filename}: {error.strerror}") from error
     if run.hungry > patience:
-        raise FatalError(f"no sequences have come for {patience:g} s: {missing(run_dir)}")
+        raise FatalError(
+            f"no sequences have come for {patience:g} s: {missing(run_dir, binding.own)}"
+        )
 
 
-def missing(run_dir: Path) -> str:
+def missing(run_dir: Path, keys: str | None = None) -> str:
     """Who of a run has to be looked at where nobody hands over sequences."""
     logs = run_dir / "logs"
     try:
-        with Client(find_endpoint(run_dir, "pool", 0.0), config=ClientConfig(timeout=2.0)) as pool:
+        endpoint = find_endpoint(run_dir, "pool", 0.0)
+        with Client(endpoint, config=ClientConfig(timeout=2.0), keys=client_keys(keys)) as pool:
             figures = pool.stats()
     except ValueError:
         return f"no broker has published a pool ({logs}/broker.log)"

@@ -28,7 +28,7 @@ from games.text import MAX_PHRASES, PAD, Phrasebook
 from marl.core import Policy
 from transport.client import Client, ClientConfig
 from transport.connection import Published
-from transport.endpoints import find_endpoint
+from transport.endpoints import FileEndpoints
 from transport.keys import ClientKeys, load_client_keys
 from transport.weights import Publisher
 from transport.wire import Array, tensor_text, text_tensor
@@ -409,8 +409,7 @@ def as_array(tensor: Any) -> Array:
 def wait_for(run_dir: Path, role: str, stop: Callable[[], bool]) -> str | None:
     """The endpoint of a role, however long it takes; None if this process is to stop first."""
     while not stop():
-        try:
-            return find_endpoint(run_dir, role, timeout=0.2)
-        except ValueError:
-            time.sleep(0.05)
+        if (address := FileEndpoints(run_dir).address(role)) is not None:
+            return address
+        time.sleep(0.05)
     return None

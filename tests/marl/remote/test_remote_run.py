@@ -268,19 +268,20 @@ def test_a_run_that_is_refused_changes_nothing(tmp_path, start):
 class Driver:
     """A run with a driver process of its own."""
 
+    CODE = (
+        "import json, sys; from pathlib import Path\n"
+        "from marl.runs.config import from_dict\n"
+        "from marl.remote.driver import train_distributed\n"
+        "config, run_dir, options = json.loads(sys.stdin.readline())\n"
+        "train_distributed(from_dict(config), Path(run_dir), **options)"
+    )
+
     def __init__(self, run_dir, config=CONFIG, **options):
         self.run_dir = run_dir
         given = {"workers": 2, "lease": 2.0, "updates": 10**9, **options}
-        code = (
-            "import json, sys; from pathlib import Path\n"
-            "from marl.runs.config import from_dict\n"
-            "from marl.remote.driver import train_distributed\n"
-            "config, run_dir, options = json.loads(sys.stdin.readline())\n"
-            "train_distributed(from_dict(config), Path(run_dir), **options)"
-        )
         with (run_dir.parent / "driver.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code],
+                [sys.executable, "-c", self.CODE],
                 stdin=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
