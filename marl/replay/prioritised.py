@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from games.chance import packed, unpack
 from marl.episodes import Episodes
+from marl.replay.plan import Drawn, Figures, Plan, subtrees_of
 from marl.replay.ring import Ring
 from marl.replay.sumtree import assign, find, grow
 
@@ -106,8 +107,7 @@ class PrioritisedReplay:
             label_size=label_size,
             num_settings=num_settings,
         )
-        # Subtrees begin on one level, so their number is a power of two.
-        self._subtrees = 1 << (num_settings - 1).bit_length() if config.balanced else 1
+        self._subtrees = subtrees_of(num_settings, config.balanced)
         self._tree = grow(self._subtrees << (config.capacity - 1).bit_length())
         self._top = 1.0  # the highest priority of a leaf so far
         # The leaf of what each slot holds, or held last.
@@ -132,11 +132,6 @@ class PrioritisedReplay:
     def counts(self) -> NDArray[np.int64]:
         """Live sequences and live steps of every setting, int64 [settings, 2]."""
         return self._ring.counts[:, :2].copy()
-
-    @property
-    def _drawable(self) -> NDArray[np.int64]:
-        """Live sequences, or episodes, that can be drawn of every setting, int64 [settings]."""
-        return self._ring.counts[:, 2 if self.whole_episodes else 0]
 
     @property
     def nbytes(self) -> int:
@@ -175,26 +170,38 @@ class PrioritisedReplay:
         Raises:
             ValueError: if n is below 1, or replay is empty.
         """
-        if n < 1:
-            raise ValueError(f"a sample needs at least 1 sequence, got {n}")
-        drawable = self._drawable
-        if not drawable.any():
-            raise ValueError("replay is empty: insert sequences before sampling")
-        if self.whole_episodes:
-            n = self._episodes_of(n)
-        # Strata: the k-th point lies in the k-th of n equal parts of the line.
-        points = (np.arange(n) + self._rng.random(n)) / n
-        subtrees, points = self._subtrees_at(points)
-        leaves = find(self._tree, points, self._subtrees + subtrees)
-        sizes = drawable[subtrees] if self._subtrees > 1 else drawable.sum()
-        chances = sizes * self._tree[len(self._tree) // 2 + leaves]
-        chances /= self._tree[self._subtrees + subtrees]
-        weights = (chances / chances.min()) ** -self.config.beta
+        plan = Plan(self._ring.counts, subtrees=self._subtrees, whole_episodes=self.whole_episodes)
+        subtrees, fractions = plan.points(n, self._rng)
+        drawn = self.draw(subtrees, fractions)
+        weights = plan.weights(subtrees, drawn.priorities, drawn.masses, self.config.beta)
+        return Sample(drawn.ids, weights, drawn.episodes)
+
+    def draw(self, subtrees: NDArray[np.int64], fractions: NDArray[np.float64]) -> Drawn:
+        """What lies under some points.
+
+        Args:
+            subtrees: int64 [n], of the sum tree.
+            fractions: float64 [n] in [0, 1], how far along its subtree each point lies.
+
+        Raises:
+            ValueError: if a subtree is empty.
+        """
+        roots = self._subtrees + subtrees
+        masses = self._tree[roots]
+        if not (masses > 0).all():
+            raise ValueError("replay is empty: insert sequences before drawing")
+        leaves = find(self._tree, fractions, roots)
         oldest = self._ring.oldest
         slots = leaves % (len(self._tree) // (2 * self._subtrees))
         ids = oldest + (slots - oldest) % self.config.capacity
         drawn = self._ring.whole(ids) if self.whole_episodes else ids
-        return Sample(ids, weights.astype(np.float32), self._ring.gather(drawn))
+        priorities = self._tree[len(self._tree) // 2 + leaves]
+        return Drawn(ids, priorities, masses, self._ring.gather(drawn))
+
+    def figures(self) -> Figures:
+        """What has to be known to draw from it."""
+        masses = self._tree[self._subtrees : 2 * self._subtrees].copy()
+        return Figures(self._ring.counts.copy(), masses, self.nbytes)
 
     def update(self, ids: NDArray[np.int64], priorities: NDArray[np.float32]) -> None:
         """Sets the priorities of sampled sequences; those evicted since are counted and ignored.
@@ -243,6 +250,11 @@ class PrioritisedReplay:
         Raises:
             ValueError: if it was saved by a replay of another shape.
         """
+        if "shards" in arrays:
+            raise ValueError(
+                f"the saved replay lies in {arrays['shards']} shards: resume with --replay-shards "
+                f"{arrays['shards']}"
+            )
         if not np.array_equal(arrays["shape"], self._shape()):
             raise ValueError(
                 "the saved replay has the shape (capacity, bytes, memory size, label size, "
@@ -267,34 +279,6 @@ class PrioritisedReplay:
             leaves = slots + self._ring.settings(ids) * (len(self._tree) // (2 * self._subtrees))
         self._leaf_of[slots] = leaves
         assign(self._tree, leaves, priorities)
-
-    def _subtrees_at(
-        self, points: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The subtree under each point of [0, 1], and how far along it the point lies."""
-        if self._subtrees == 1:
-            return np.zeros(len(points), np.int64), points
-        ends = np.cumsum(self._shares())
-        # Rounding may leave the last end below 1: what lies beyond is of the last subtree in use.
-        subtrees = np.minimum(
-            np.searchsorted(ends, points, "right"), np.flatnonzero(self._drawable)[-1]
-        )
-        starts = np.concatenate([[0.0], ends])
-        fractions = (points - starts[subtrees]) / (starts[subtrees + 1] - starts[subtrees])
-        return subtrees, np.clip(fractions, 0.0, 1.0)
-
-    def _shares(self) -> NDArray[np.float64]:
-        """The share of each setting in the draws where settings are balanced: [settings]."""
-        widths = self._drawable / np.maximum(self._ring.counts[:, 1], 1)
-        shares: NDArray[np.float64] = widths / widths.sum()
-        return shares
-
-    def _episodes_of(self, n: int) -> int:
-        """How many episodes have about n sequences."""
-        drawable, sequences = self._drawable, self._ring.counts[:, 0]
-        shares = self._shares() if self._subtrees > 1 else drawable / drawable.sum()
-        mean = float((shares * sequences / np.maximum(drawable, 1)).sum())
-        return max(1, round(n / mean))
 
 
 # Compiled code is kept by the date of its own file: it calls nothing that another file holds.
