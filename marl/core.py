@@ -78,6 +78,32 @@ class Replay(Protocol):
         ...
 
 
+class Table(Replay, Protocol):
+    """Replay as the run that learns from it sees it."""
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Live sequences, live steps, and whatever else is counted, of every setting."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the live sequences take."""
+        ...
+
+    def __len__(self) -> int:
+        """Live sequences."""
+        ...
+
+    def state(self) -> Mapping[str, Any]:
+        """All that is needed to go on."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any], /) -> None:
+        """Takes over what ``state`` returned."""
+        ...
+
+
 class Weights(Protocol):
     """What was learned: published by the learner, read by whoever acts."""
 

@@ -53,6 +53,8 @@ class _Session:
     """Processes that play, with --workers."""
     patience: float = 300.0
     """Seconds without anything new to learn from until a run with --workers is given up."""
+    replay_shards: int = 0
+    """Processes that hold replay, with --workers; 0 for the learner's own."""
     bind: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESS ...")] = ()
     """Where a run with --workers listens, so that other machines can join: tcp://HOST:PORT, and
     ROLE=tcp://HOST:PORT for parts that are to have a port of their own (pool, pool-workers, replay,
@@ -78,6 +80,10 @@ class _Session:
             raise ValueError(f"--actors must be at least 1, got {self.actors}")
         if self.actors > 1 and not self.workers:
             raise ValueError("--actors are processes of a run with --workers: give both")
+        if self.replay_shards < 0:
+            raise ValueError(f"--replay-shards cannot be negative, got {self.replay_shards}")
+        if self.replay_shards and not self.workers:
+            raise ValueError("--replay-shards are processes of a run with --workers: give both")
         if (self.bind or self.keys or self.advertise) and not self.workers:
             raise ValueError(
                 "--bind, --keys and --advertise are for runs of several processes: give --workers"
@@ -177,10 +183,12 @@ def run(options: Train) -> None:
 def _train_distributed(options: Train, minutes: float | None) -> None:
     """Trains in several processes; sockets are loaded only where there are any."""
     from marl.remote.driver import LISTENING, train_distributed
+    from marl.remote.shard import role
     from transport.binding import parse_binding
     from transport.launch import ProcessDiedError
 
-    binding = parse_binding(options.bind, LISTENING, host=options.advertise, keys=options.keys)
+    roles = [*LISTENING, *(role(k) for k in range(options.replay_shards))]
+    binding = parse_binding(options.bind, roles, host=options.advertise, keys=options.keys)
     try:
         done = train_distributed(
             options.config,
@@ -193,6 +201,7 @@ def _train_distributed(options: Train, minutes: float | None) -> None:
             device=options.device,
             patience=options.patience,
             binding=binding,
+            shards=options.replay_shards,
         )
     except ProcessDiedError as error:
         raise ValueError(str(error)) from error

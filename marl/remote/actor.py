@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from marl.acting.actor import Actor
 from marl.episodes import Episodes
 from marl.remote.policy import RemotePolicy, wait_for
 from marl.remote.replay import RemoteReplay
+from marl.remote.shard import role
+from marl.remote.sharding import SpreadReplay
 from marl.runs.actors import explorations, make_actors, make_games
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config
 from marl.runs.roster import find_partners
@@ -37,6 +39,7 @@ def play(
     *,
     actors: int,
     first: int = 0,
+    shards: int = 0,
     keys: str | None = None,
 ) -> None:
     """An actor's process: two threads with games of their own.
@@ -48,6 +51,7 @@ def play(
         actors: how many such processes share the games of the run.
         first: the share of the first of them; where more play than there are shares, as on machines
             that have joined, some play a share's like.
+        shards: processes that hold replay; 0 for the learner.
         keys: the actor's file of keys, if the run has any.
 
     Raises:
@@ -56,11 +60,12 @@ def play(
     config = load_config(run_dir)
     own = client_keys(keys)
     mine = (first + number) % actors * THREADS
+    replays = [role(k) for k in range(shards)] or ["replay"]
     errors: list[BaseException] = []
 
     def work(thread: int) -> None:
         try:
-            _Share(config, run_dir, mine + thread, actors * THREADS, stop, own).play()
+            _Share(config, run_dir, mine + thread, actors * THREADS, stop, replays, own).play()
         except BaseException as error:
             errors.append(error)
 
@@ -87,6 +92,7 @@ class _Share:
         share: which share.
         shares: how many there are.
         stop: asked at every move.
+        replays: the roles that sequences are handed over to.
         keys: the actor's, if the run has any.
     """
 
@@ -97,26 +103,31 @@ class _Share:
         share: int,
         shares: int,
         stop: Callable[[], bool],
+        replays: Sequence[str] = ("replay",),
         keys: ClientKeys | None = None,
     ) -> None:
         self.config, self.run_dir, self.stop = config, run_dir, stop
-        self.share, self.shares, self.keys = share, shares, keys
+        self.share, self.shares, self.replays, self.keys = share, shares, replays, keys
         self.moves = self.games = 0  # as told to the learner
 
     def play(self) -> None:
         """Plays until it is to stop."""
-        if any(wait_for(self.run_dir, role, self.stop) is None for role in ("pool", "replay")):
+        needed = ("pool", *self.replays)
+        if any(wait_for(self.run_dir, role, self.stop) is None for role in needed):
             return
-        pool, table = (Published(self.run_dir, role) for role in ("pool", "replay"))
+        pool, *tables = (Published(self.run_dir, role) for role in needed)
         # A learner that evaluates or saves is silent for a while.
         patient = ClientConfig(timeout=600.0, retry=5.0)
+        replays = [
+            RemoteReplay(Client(table, config=patient, keys=self.keys), stop=self.stop)
+            for table in tables
+        ]
         with (
-            contextlib.closing(Client(table, config=patient, keys=self.keys)) as replay_client,
+            contextlib.closing(SpreadReplay(replays, self.stop)) as self.replay,
             RemotePolicy(
                 Client(pool, config=ClientConfig(timeout=120.0), keys=self.keys)
             ) as policy,
         ):
-            self.replay = RemoteReplay(replay_client, stop=self.stop)
             self.actors = self._actors(policy)
             while not self.stop():
                 min(self.actors, key=lambda actor: (actor.env_steps, actor.setting)).step()

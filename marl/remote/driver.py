@@ -5,6 +5,7 @@ process  what it does
 ======== ==========================================================================================
 driver   starts the others, starts again what has died, and shows what the learner says
 learner  holds replay and takes in what was played, updates, saves, and publishes weights
+shard    holds a part of replay, where that is to have processes of its own
 broker   hands what actors observe to workers, and their answers back (``transport.broker``)
 worker   holds the newest weights and answers; several share the work
 actor    plays two halves of its games: while one waits for its moves, the other is stepped
@@ -32,6 +33,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from marl.remote.shard import draws, role
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import TrainConfig, load_config, to_dict
 from marl.runs.monitor import read_metrics
@@ -77,6 +79,7 @@ def train_distributed(
     lease: float = 10.0,
     patience: float = PATIENCE,
     binding: Binding | None = None,
+    shards: int = 0,
 ) -> Trained:
     """Trains like ``marl.runs.train.train``, in processes of its own.
 
@@ -92,6 +95,7 @@ def train_distributed(
         lease: seconds that a worker has to answer, before another is asked.
         patience: seconds that the learner waits for a sequence before it gives the run up.
         binding: where its parts listen, so that other machines can join; None for this one only.
+        shards: processes that hold replay; 0 for the learner's own.
 
     Raises:
         ValueError: if there is no budget or an argument is out of range, ``run_dir`` holds a run
@@ -101,9 +105,13 @@ def train_distributed(
     until = None if minutes is None else time.monotonic() + 60 * minutes
     if until is None and updates is None:
         raise ValueError("training needs a budget: give minutes, updates or both")
-    for name, count in (("workers", workers), ("actors", actors)):
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1, got {count}")
+    for name, count, least in (
+        ("workers", workers, 1),
+        ("actors", actors, 1),
+        ("shards", shards, 0),
+    ):
+        if count < least:
+            raise ValueError(f"{name} must be at least {least}, got {count}")
     _refuse(config, run_dir, resume)
     if resume and updates is not None and (done := progress(run_dir)).updates >= updates:
         print(f"{run_dir} has {done.updates:,} updates: nothing is left to do", file=sys.stderr)
@@ -115,7 +123,9 @@ def train_distributed(
         "patience": patience,
         "addresses": {role: binding.address(role) for role in ("replay", "weights")},
         "keys": binding.server,
+        "shards": shards,
     }
+    doors = {name(k): binding.address(name(k)) for k in range(shards) for name in (role, draws)}
     listening = {
         "address": binding.address("pool"),
         "workers_address": binding.address("pool-workers"),
@@ -129,11 +139,19 @@ def train_distributed(
             "transport.broker:run_broker",
             {"workers": workers, "lease": lease, **listening},
         ),
+        Role(
+            "shard",
+            "marl.remote.shard:hold",
+            {"shards": shards, "addresses": doors, "keys": binding.server},
+            shards,
+            environment=single,
+            patience=SAVING,
+        ),
         Role("worker", "marl.remote.worker:answer", own, workers, environment=single),
         Role(
             "actor",
             "marl.remote.actor:play",
-            {"actors": actors, **own},
+            {"actors": actors, "shards": shards, **own},
             actors,
             environment=single,
         ),
@@ -150,7 +168,12 @@ def train_distributed(
         if not resume:
             refuse_second(run_dir)  # Nobody else can make it a run's from here on.
             write_config(config, run_dir)
-        about = {"config": to_dict(config), "actors": actors, "troupe": version("troupe")}
+        about = {
+            "config": to_dict(config),
+            "actors": actors,
+            "shards": shards,
+            "troupe": version("troupe"),
+        }
         _drive(run_dir, roles, claim, lambda: _registry(run_dir, binding, about))
     return progress(run_dir)
 

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from marl.remote.shard import role
 from marl.runs.config import CONFIG_FILE, PHRASES_FILE, TrainConfig, from_dict, load_config
 from marl.runs.saving import write_config
 from transport.binding import client_keys
@@ -36,7 +37,7 @@ JOINED_FILE = "joined.json"
 """In the folder of a crew that has joined: which run."""
 
 NEEDS = {"worker": ("pool-workers", "weights"), "actor": ("pool", "replay")}
-"""The parts of the run that each role talks to."""
+"""The parts of the run that each role talks to; where replay lies in shards, to these."""
 
 _LOOK = 1.0  # Seconds between looks where the parts of the run are.
 
@@ -94,10 +95,10 @@ def join(guests: Guests) -> None:
             run = _Announced(remote, guests)
         else:
             run = _Shared(Path(guests.run), guests)
-        config, actors = run.config(), run.actors
+        config = run.config()
         _take_folder(guests, config, run.phrases)
         stop = stack.enter_context(StopFlag())
-        crew = stack.enter_context(Supervisor(guests.run_dir, _roles(guests, actors)))
+        crew = stack.enter_context(Supervisor(guests.run_dir, _roles(guests, run)))
         mirror = Mirror(run, FileEndpoints(guests.run_dir))
         look = 0.0
         print(f"joined {guests.run}; logs in {guests.run_dir}/logs, Ctrl-C leaves", flush=True)
@@ -117,6 +118,7 @@ class _Run(Endpoints):
     """A run that is joined: its endpoints, what it trains, and how its games are shared."""
 
     actors: int
+    shards: int
     phrases: Path | None = None
 
     def config(self) -> TrainConfig:
@@ -148,7 +150,7 @@ class _Announced(_Run):
                 f"the run is of Troupe {self._about['troupe']}, this is {version('troupe')}: "
                 "install the same on all machines"
             )
-        self.actors = int(self._about["actors"])
+        self.actors, self.shards = int(self._about["actors"]), int(self._about["shards"])
         self._life = str(self._about["life"])
 
     def config(self) -> TrainConfig:
@@ -184,6 +186,9 @@ class _Shared(_Run):
         self._files, self._guests = FileEndpoints(folder, outside=True), guests
         self.phrases = folder.resolve() / PHRASES_FILE
         self.actors = max(guests.actors, 1)
+        self.shards = 0
+        while role(self.shards) in self._files.published():
+            self.shards += 1
 
     def config(self) -> TrainConfig:
         """As it lies in the folder."""
@@ -207,21 +212,21 @@ def _peers(guests: Guests) -> dict[str, Endpoint]:
 
 def _check_role(guests: Guests, keys: ClientKeys | None) -> None:
     """Raises ValueError where a key does not open what the guests need."""
-    for role in guests.roles:
-        if keys is not None and keys.role not in (role, HOST):
+    for wanted in guests.roles:
+        if keys is not None and keys.role not in (wanted, HOST):
             raise ValueError(
-                f"{guests.keys} is a {keys.role}'s key and makes no {role}: the run's owner makes "
-                f"one by `troupe keys FOLDER NAME --role {role}`"
+                f"{guests.keys} is a {keys.role}'s key and makes no {wanted}: the run's owner "
+                f"makes one by `troupe keys FOLDER NAME --role {wanted}`"
             )
 
 
 def _check_reachable(published: Mapping[str, Endpoint], guests: Guests) -> None:
     """Raises ValueError where a part that is needed listens on its own machine alone."""
-    for role in {part for name in guests.roles for part in NEEDS[name]}:
-        address = published[role].address if role in published else ""
-        if address.startswith("ipc://") and role not in (guests.peers or {}):
+    for part in {part for name in guests.roles for part in NEEDS[name]}:
+        address = published[part].address if part in published else ""
+        if address.startswith("ipc://") and part not in (guests.peers or {}):
             raise ValueError(
-                f"{role} of the run listens on its own machine alone ({address}): start the run "
+                f"{part} of the run listens on its own machine alone ({address}): start the run "
                 "with --bind tcp://HOST:PORT"
             )
 
@@ -249,11 +254,12 @@ def _take_folder(guests: Guests, config: TrainConfig, phrases: Path | None) -> N
         own.symlink_to(phrases)
 
 
-def _roles(guests: Guests, actors: int) -> list[Role]:
+def _roles(guests: Guests, run: _Run) -> list[Role]:
     """The processes, which are those of any run."""
     own = {"keys": None if guests.keys is None else str(guests.keys.resolve())}
     single = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    shares = {"actors": actors, "first": secrets.randbelow(actors)}
+    first = secrets.randbelow(run.actors)
+    shares = {"actors": run.actors, "first": first, "shards": run.shards}
     return [
         Role("worker", "marl.remote.worker:answer", own, guests.workers, environment=single),
         Role(

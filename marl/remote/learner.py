@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 
 from games.text import Phrasebook, shared
+from marl.core import Table
 from marl.episodes import Episodes
 from marl.lanes import prepare_process
 from marl.learning.divergence import DivergedError
 from marl.remote.policy import PublishedWeights
 from marl.remote.replay import Ledger, replay_functions
+from marl.remote.shard import AHEAD
+from marl.remote.sharding import RemoteShards
+from marl.replay.sharded import ShardGoneError
 from marl.runs.actors import explorations, games_each
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config, to_dict
@@ -30,10 +34,7 @@ from transport.child import FatalError, before_hard_end
 from transport.client import Client, ClientConfig
 from transport.endpoints import find_endpoint
 from transport.service import Service
-
-AHEAD = 8
-"""Batches by which learning may be ahead of playing or behind it, so that neither waits for the
-other at every step."""
+from transport.wire import Tensors, text_tensor
 
 CALLS = 8
 """Insertions taken in between two updates, at most."""
@@ -49,6 +50,7 @@ class LearnerRun(SerialRun):
         run_dir: where its endpoints are published.
         device: where the network learns.
         binding: where it listens; on this machine only, by default.
+        shards: processes that hold replay; 0 for this one.
 
     Attributes:
         hungry: seconds for which it has waited for a sequence, and none came.
@@ -60,8 +62,11 @@ class LearnerRun(SerialRun):
         run_dir: Path,
         device: str = "cpu",
         binding: Binding = Binding(),  # noqa: B008 - it is frozen
+        shards: int = 0,
     ) -> None:
         self._phrases = run_dir / PHRASES_FILE
+        self._run_dir, self._binding, self._count = run_dir, binding, shards
+        self._shards: RemoteShards | None = None
         # Its own games only tell which phrases there are.
         few = replace(config.actor, num_games=len(config.settings()))
         alone = replace(config, actor=few, imitate=None, partners=PartnersConfig())
@@ -70,23 +75,29 @@ class LearnerRun(SerialRun):
         self.ledger = Ledger()
         self.limiter.error_buffer = AHEAD * config.learner.batch
         self.hungry = 0.0
-        functions = replay_functions(
-            self.replay, self.ledger, self._take, phrases=self.agent.phrasebook
-        )
+        self._balance = 0  # of the ledgers of shards
         keys = server_keys(binding.server)
-        self.service = Service(
-            functions,
-            run_dir,
-            name="replay",
-            address=binding.address("replay"),
-            keys=keys,
-            admits=frozenset({"actor"}),
-        )
+        self.service: Service | None = None
+        if self._shards is None:
+            functions = replay_functions(
+                self.replay, self.ledger, self._take, phrases=self.agent.phrasebook
+            )
+            self.service = Service(
+                functions,
+                run_dir,
+                name="replay",
+                address=binding.address("replay"),
+                keys=keys,
+                admits=frozenset({"actor"}),
+            )
         self.published = PublishedWeights(run_dir, address=binding.address("weights"), keys=keys)
 
     def close(self) -> None:
         """Takes in and publishes nothing more."""
-        self.service.close()
+        if self.service is not None:
+            self.service.close()
+        if self._shards is not None:
+            self._shards.close()
         self.published.close()
 
     @property
@@ -106,15 +117,31 @@ class LearnerRun(SerialRun):
         if not self.limiter.can_sample():
             began = time.monotonic()
             self.hungry += _TURN  # At most: this process may be stopped for a while.
-            self.service.poll(_TURN, CALLS)
+            self._take_in(_TURN)
             self.hungry += min(time.monotonic() - began - _TURN, 0.0)
-        elif self.limiter.can_insert():
-            self.service.poll(0.0, CALLS)
+        elif self._shards is not None or self.limiter.can_insert():
+            self._take_in(0.0)
         if not self.limiter.can_sample():
             return 0
+        try:
+            metrics = self.learner.update()
+        except ShardGoneError:  # It will be back.
+            return 0
         self.limiter.sampled(self.config.learner.batch)
-        self._metrics.append(self.learner.update())
+        self._metrics.append(metrics)
         return 1
+
+    def _take_in(self, timeout: float) -> None:
+        """Takes in what was played, or hears what the shards of replay have taken in."""
+        if self.service is not None:
+            self.service.poll(timeout, CALLS)
+        if self._shards is not None:
+            inserts = self.limiter.inserts
+            self._shards.tend(timeout)
+            self._shards.count(self.limiter)
+            self.ledger.counts, self._balance = self._shards.ledger()
+            if self.limiter.inserts > inserts:
+                self.hungry = 0.0
 
     def learning_metrics(self) -> dict[str, float]:
         """As in one process, and what the ledger says."""
@@ -128,7 +155,8 @@ class LearnerRun(SerialRun):
             "ledger/repeated": counts["repeated"],
             "ledger/rolled_back": counts["rolled_back"],
             "ledger/lost": counts["lost"],
-            "ledger/balance": self.ledger.balance(),
+            "ledger/balance": self._balance if self._shards else self.ledger.balance(),
+            **(self._shards.metrics() if self._shards else {}),
         }
 
     def state(self) -> dict[str, Any]:
@@ -137,7 +165,8 @@ class LearnerRun(SerialRun):
             "learner": self.learner.state(),
             "replay": self.replay.state(),
             "limiter": self.limiter.state(),
-            "ledger": self.ledger.state(),
+            # Shards save their own.
+            "ledger": {} if self._shards else self.ledger.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -146,12 +175,31 @@ class LearnerRun(SerialRun):
         self.limiter.load_state(state["limiter"])
         if "replay" in state:
             self.replay.load_state(state["replay"])
-        if not len(self.replay):
+        if self._shards is None and not len(self.replay):
             self.limiter.refill()
         if state.get("ledger"):
             self.ledger.load_state(state["ledger"])
         for actor in state.get("actors", {}).values():
             self.ledger.counts.update(moves=actor["env_steps"], games=actor["episodes"])
+
+    def _table(self, label_size: int, seed: int) -> Table:
+        """What was played: here, or in shards."""
+        if not self._count:
+            return super()._table(label_size, seed)
+        whole, own = self.config.learner.mixing == "vdn", client_keys(self._binding.own)
+        shape = (self.agent.memory_size, label_size, len(self.settings), whole, seed)
+        self._shards = RemoteShards(
+            self._run_dir, self._count, self.config.replay, shape, self._told_phrases, own
+        )
+        return self._shards
+
+    def _told_phrases(self) -> Tensors:
+        """What shards have to know to tell a phrase from none."""
+        book = self.agent.phrasebook
+        return {
+            "phrases": text_tensor("\n".join(book)),
+            "closed": np.array(book.closed),
+        }
 
     def _book(self, books: Sequence[Phrasebook]) -> Phrasebook:
         return shared(books, self._phrases)
@@ -173,6 +221,7 @@ def learn(
     patience: float,
     addresses: Mapping[str, str] | None = None,
     keys: str | None = None,
+    shards: int = 0,
 ) -> None:
     """The learner's process: goes on from the newest checkpoint until the budget is spent.
 
@@ -186,6 +235,7 @@ def learn(
         patience: seconds to wait for a sequence.
         addresses: where replay and weights listen, by role; on this machine only, by default.
         keys: folder of the server's keys, if other machines may join.
+        shards: processes that hold replay; 0 for this one.
 
     Raises:
         FatalError: if none comes, learning diverges, or the last checkpoint cannot be saved.
@@ -198,8 +248,11 @@ def learn(
     follows = (run_dir / METRICS_FILE).exists()
 
     binding = Binding(addresses or {}, folder=None if keys is None else Path(keys))
-    with contextlib.closing(LearnerRun(config, run_dir, device, binding)) as run:
-        step = restore(run, store)
+    with contextlib.closing(LearnerRun(config, run_dir, device, binding, shards)) as run:
+        try:
+            step = restore(run, store)
+        except ValueError as error:  # Another learner would not read it either.
+            raise FatalError(str(error)) from error
 
         def over() -> bool:
             return stop() or is_spent(run, until, updates) or run.hungry > patience

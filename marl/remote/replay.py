@@ -61,17 +61,35 @@ class RemoteReplay:
         number, self._next = self._next, self._next + 1
         oldest = min(self._open.values(), default=number)
         entry = np.array([self._life, number, oldest, moves, games], np.int64)
-        call = self._client.submit({**_tensors(episodes), "entry": entry}, "insert")
+        call = self._client.submit({**tensors_of(episodes), "entry": entry}, "insert")
         self._open[call] = number
 
     def sample(self, n: int) -> Sample:
         """Draws n sequences by priority."""
         tensors = self._client.call({"n": np.array(n)}, "sample").tensors
-        return Sample(tensors["ids"], tensors["weights"], _episodes(tensors))
+        return Sample(tensors["ids"], tensors["weights"], episodes_in(tensors))
 
     def update(self, ids: NDArray[np.int64], priorities: NDArray[np.float32]) -> None:
         """Sets the priorities of sampled sequences."""
         self._client.call({"ids": ids, "priorities": priorities}, "update")
+
+    @property
+    def has_room(self) -> bool:
+        """Whether ``insert`` would not wait."""
+        return len(self._open) < self._window
+
+    def settle(self) -> None:
+        """Takes in what has been acknowledged, and sends again what is overdue; does not wait.
+
+        Raises:
+            RemoteError: if replay refused an insertion.
+        """
+        self._client.wait(0.0)
+        arrived = self._client.arrived()
+        for reply in arrived:
+            self._open.pop(reply.number, None)
+        for reply in arrived:
+            reply.checked()
 
     def flush(self) -> None:
         """Waits until all that was handed over is in replay, or the run is about to end."""
@@ -84,11 +102,7 @@ class RemoteReplay:
     def _settle(self, most: int) -> None:
         """Waits until at most so many insertions are on their way."""
         while True:
-            arrived = self._client.arrived()
-            for reply in arrived:
-                self._open.pop(reply.number, None)
-            for reply in arrived:
-                reply.checked()
+            self.settle()
             if len(self._open) <= most or self._stop():
                 return
             # However long the learner takes: it is not for us to give up.
@@ -226,7 +240,7 @@ def replay_functions(
     def insert_once(tensors: dict[str, Array]) -> dict[str, Array]:
         try:
             life, number, oldest, moves, games = _entry(tensors)
-            episodes = _episodes(tensors)
+            episodes = episodes_in(tensors)
             if not ledger.enter(life, number, oldest):
                 return {}
             if phrases is not None:
@@ -244,7 +258,7 @@ def replay_functions(
 
     def sample(tensors: dict[str, Array]) -> dict[str, Array]:
         drawn = replay.sample(int(tensors["n"]))
-        return {"ids": drawn.ids, "weights": drawn.weights, **_tensors(drawn.episodes)}
+        return {"ids": drawn.ids, "weights": drawn.weights, **tensors_of(drawn.episodes)}
 
     def update(tensors: dict[str, Array]) -> dict[str, Array]:
         replay.update(tensors["ids"], tensors["priorities"])
@@ -276,11 +290,12 @@ def _check_ids(episodes: Episodes, phrases: Phrasebook) -> None:
             )
 
 
-def _tensors(episodes: Episodes) -> dict[str, Array]:
+def tensors_of(episodes: Episodes) -> dict[str, Array]:
+    """Sequences as the tensors of a message."""
     return {name: getattr(episodes, name) for name in _FIELDS}
 
 
-def _episodes(tensors: Mapping[str, Array]) -> Episodes:
+def episodes_in(tensors: Mapping[str, Array]) -> Episodes:
     """The sequences of a message.
 
     Raises:

@@ -231,14 +231,14 @@ class Ring:
         }
         for field in fields(Episodes):
             name, array = field.name, getattr(episodes, field.name)
-            if array.dtype != _DTYPES[name]:
-                raise ValueError(f"episodes.{name} must be {_DTYPES[name]}, got {array.dtype}")
+            if array.dtype != DTYPES[name]:
+                raise ValueError(f"episodes.{name} must be {DTYPES[name]}, got {array.dtype}")
             wanted = shapes.get(name, (len(array),))
             if array.shape != wanted:
                 raise ValueError(f"episodes.{name} must have the shape {wanted}, got {array.shape}")
 
 
-_DTYPES = {
+DTYPES = {
     "lengths": np.dtype(np.int32),
     "fact_counts": np.dtype(np.int16),
     "facts": np.dtype(np.int16),

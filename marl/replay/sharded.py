@@ -152,10 +152,14 @@ class ShardedReplay:
         anew from the others.
 
         Raises:
-            ValueError: if n is below 1, or nothing is there to draw from.
+            ValueError: if n is below 1, or what is there is empty.
+            ShardGoneError: if no shard is there, or none of those left holds anything.
         """
+        failures = self.failures
         while True:
             there = self._there()
+            if not there or (self.failures > failures and not len(self)):
+                raise ShardGoneError("no shard of the replay is there, or those left are empty")
             counts = sum(
                 (told.counts for _, told in there), np.zeros((self._settings, 3), np.int64)
             )

@@ -24,6 +24,7 @@ from games.text import Phrasebook, joined
 from marl.acting.actor import Actor
 from marl.acting.evaluate import Evaluation, evaluate
 from marl.acting.table import admit, never
+from marl.core import Table
 from marl.episodes import Episodes
 from marl.learning.learner import Learner
 from marl.learning.weights import LocalWeights
@@ -61,14 +62,7 @@ class SerialRun:
             for game in playing:
                 admit(agent, game)
             agent.to(device)
-        self.replay = PrioritisedReplay(
-            config.replay,
-            memory_size=self.agent.memory_size,
-            label_size=self.agent.answers.slots,
-            num_settings=len(self.settings),
-            whole_episodes=config.learner.mixing == "vdn",
-            seed=replay_seed,
-        )
+        self.replay = self._table(self.agent.answers.slots, replay_seed)
         self.limiter = Limiter(config.warm_up, config.samples_per_insert)
         self.weights = LocalWeights()
         self.learner = Learner(
@@ -253,6 +247,17 @@ class SerialRun:
         for i, actor in enumerate(self.teachers):
             actor.load_state(state["teachers"][str(i)])
         self._owed = state["owed"]
+
+    def _table(self, label_size: int, seed: int) -> Table:
+        """What was played."""
+        return PrioritisedReplay(
+            self.config.replay,
+            memory_size=self.agent.memory_size,
+            label_size=label_size,
+            num_settings=len(self.settings),
+            whole_episodes=self.config.learner.mixing == "vdn",
+            seed=seed,
+        )
 
     def _book(self, books: Sequence[Phrasebook]) -> Phrasebook:
         """The phrasebook of the agent that plays some games."""
