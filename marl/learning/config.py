@@ -46,6 +46,9 @@ class LearnerConfig:
     mean, and the phrase embeddings stay as they are in between."""
     publish_interval: int = 10
     """Updates between publications of the weights."""
+    max_staleness: int = 0
+    """Updates that a sequence's weights may be old for it to be learned from; 0 for no bound. Older
+    ones are skipped and counted."""
     average: float = 0.99
     """Decay, a publication, of the running mean of the weights that is evaluated and shipped."""
     aux_weight: float = 0.25
@@ -72,6 +75,12 @@ class LearnerConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"learner.{name} must be at least 1, got {getattr(self, name)}")
+        if 0 < self.max_staleness < self.publish_interval:
+            raise ValueError(
+                f"learner.max_staleness={self.max_staleness} is less than "
+                f"learner.publish_interval={self.publish_interval}: what was just played would be "
+                "too old; choose a larger one, or 0 for no bound"
+            )
         for name in (
             "reward_scale",
             "huber",
@@ -85,6 +94,6 @@ class LearnerConfig:
         check(vars(self), "learner.")
         if not 0 <= self.average < 1:
             raise ValueError(f"learner.average must be in [0, 1), got {self.average}")
-        for name in ("burn_in", "aux_weight", "aux_shaping"):
+        for name in ("burn_in", "aux_weight", "aux_shaping", "max_staleness"):
             if getattr(self, name) < 0:
                 raise ValueError(f"learner.{name} cannot be negative, got {getattr(self, name)}")

@@ -23,7 +23,9 @@ from marl.learning.divergence import Watch
 from marl.learning.imitation import ImitationConfig
 from marl.learning.objective import Objective, Part, Term
 from marl.learning.optimisers import load_optimiser_state, make_optimiser, optimiser_state
+from marl.learning.staleness import mean_age, split
 from marl.learning.text import TextLearner
+from marl.replay.prioritised import Sample
 
 
 class Learner:
@@ -93,13 +95,19 @@ class Learner:
             meanwhile: called on another thread while weights change here; it must not touch the
                 learner, its agent or its replay.
 
+        Where all that is drawn is too old to be learned from, no update is made.
+
         Returns:
             metrics of the update: loss, td_error, q, gradient_norm, staleness and so on.
 
         Raises:
             DivergedError: if the errors are beyond all measure; nothing has changed then.
         """
-        sample = self.replay.sample(self.config.batch)
+        sample, skipped = self._draw()
+        if sample is None:
+            if meanwhile:
+                meanwhile()
+            return {"skipped": skipped}
         episodes = sample.episodes
         self._meet(episodes)
         with self.agent.autocast():
@@ -127,7 +135,8 @@ class Learner:
             **told,
             "gradient_norm": norm,
             "clipped": float(norm > self.config.clip),
-            "staleness": _staleness(episodes, self.updates - 1),
+            "staleness": mean_age(episodes, self.updates - 1),
+            "skipped": skipped,
             "steps": float(episodes.steps),
         }
         if self.imitation:
@@ -180,6 +189,20 @@ class Learner:
         self.text.load_state(state)
         self.weights.publish(state["version"], state["published"])
 
+    def _draw(self) -> tuple[Sample | None, float]:
+        """A batch that may be learned from, None if all of it is too old; and the share skipped."""
+        sample: Sample | None = self.replay.sample(self.config.batch)
+        assert sample
+        if not self.config.max_staleness:
+            return sample, 0.0
+        drawn, edges = len(sample.ids), self.objective.mixing.edges(sample.episodes)
+        sample, stale = split(sample, edges, self.updates, self.config.max_staleness)
+        if len(stale):
+            self.replay.update(stale, np.zeros(len(stale), np.float32))
+        if sample is None and self.weights.latest()[0] < self.updates:
+            self.publish()  # What is played next is fresh.
+        return sample, len(stale) / drawn
+
     def _step(self, tables: Tables, parts: Sequence[Part]) -> float:
         """Adds the parts' gradients up, in their order, and takes the optimiser's step.
 
@@ -229,12 +252,6 @@ class Learner:
 def _mean(parts: Sequence[tuple[float, int]]) -> float:
     """The mean of everything in some parts, of each of which the sum and the count are given."""
     return sum(total for total, _ in parts) / max(sum(count for _, count in parts), 1)
-
-
-def _staleness(episodes: Episodes, updates: int) -> float:
-    """Updates since the weights that began to play the agent's own sequences; 0 without any."""
-    own = episodes.taught[np.cumsum(episodes.lengths) - 1] < 0
-    return float(updates - episodes.version[own].mean()) if own.any() else 0.0
 
 
 def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:

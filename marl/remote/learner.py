@@ -123,13 +123,14 @@ class LearnerRun(SerialRun):
             self._take_in(0.0)
         if not self.limiter.can_sample():
             return 0
+        before = self.learner.updates
         try:
             metrics = self.learner.update()
         except ShardGoneError:  # It will be back.
             return 0
         self.limiter.sampled(self.config.learner.batch)
         self._metrics.append(metrics)
-        return 1
+        return self.learner.updates - before
 
     def _take_in(self, timeout: float) -> None:
         """Takes in what was played, or hears what the shards of replay have taken in."""

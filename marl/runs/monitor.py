@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from marl.learning.staleness import WARN
 from marl.runs.board import Board
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Monitor:
         self._file = _Lines(metrics)
         self._board = Board(run_dir, resume_step)
         self._full = False
+        self._stale = 0.0  # share of skipped sequences that was said last
         self._console = console or Console(stderr=True)
         self._seconds, self._interval = seconds, interval
         self._process = psutil.Process(os.getpid())
@@ -116,6 +118,7 @@ class Monitor:
         """
         now = time.monotonic()
         entry = {name: float(value) for name, value in values.items()}
+        self._warn_of_stale(entry.get("learn/skipped", 0.0))
         for name, count in self._counts.items():
             entry[f"speed/{name}/s"] = count / max(now - self._last_log, 1e-9)
             self._counts[name] = 0
@@ -141,6 +144,15 @@ class Monitor:
         if self._view is None and now - self._last_line >= self._interval:
             self._last_line = now
             self._print(self._headline())
+
+    def _warn_of_stale(self, skipped: float) -> None:
+        """Says so, once, when much of what is drawn is too old; and again if it gets worse."""
+        if skipped > max(WARN, 2 * self._stale):
+            self._stale = skipped
+            self.say(
+                f"{skipped:.0%} of the sequences drawn are older than learner.max_staleness and "
+                "are skipped: more actors, a smaller replay or a larger bound would help"
+            )
 
     def describe(self, config: Mapping[str, Any]) -> None:
         """Writes a run's configuration where its curves are looked at."""

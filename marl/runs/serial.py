@@ -117,9 +117,10 @@ class SerialRun:
             return 0
         self.limiter.sampled(self.config.learner.batch)
         meanwhile = None if self.limiter.can_sample() else self._next().step
+        before = self.learner.updates
         self._metrics.append(self.learner.update(meanwhile))
         self._hand_over()
-        return 1
+        return self.learner.updates - before
 
     def _next(self) -> Actor:
         """Who is to move next, the teacher or the agent, in the setting that is behind."""
@@ -155,8 +156,10 @@ class SerialRun:
     def learning_metrics(self) -> dict[str, float]:
         """How learning went since the last call, by the names of docs/metrics.md."""
         recent, self._metrics = self._metrics, []
+        # Of an update that was not made, since all was too old, there is only that.
+        names = dict.fromkeys(name for entry in recent for name in entry)
         return {
-            **{f"learn/{k}": float(np.mean([m[k] for m in recent])) for k in (recent or [{}])[0]},
+            **{f"learn/{k}": float(np.mean([m[k] for m in recent if k in m])) for k in names},
             "replay/sequences": len(self.replay),
             "replay/steps": int(self.replay.counts[:, 1].sum()),
             "replay/mib": self.replay.nbytes / 2**20,
