@@ -55,6 +55,9 @@ class _Session:
     """Seconds without anything new to learn from until a run with --workers is given up."""
     replay_shards: int = 0
     """Processes that hold replay, with --workers; 0 for the learner's own."""
+    learners: int = 1
+    """Processes that learn together, each from a part of every batch; they need --replay-shards.
+    Under torchrun, as many as it has started."""
     bind: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESS ...")] = ()
     """Where a run with --workers listens, so that other machines can join: tcp://HOST:PORT, and
     ROLE=tcp://HOST:PORT for parts that are to have a port of their own (pool, pool-workers, replay,
@@ -84,6 +87,10 @@ class _Session:
             raise ValueError(f"--replay-shards cannot be negative, got {self.replay_shards}")
         if self.replay_shards and not self.workers:
             raise ValueError("--replay-shards are processes of a run with --workers: give both")
+        if self.learners < 1:
+            raise ValueError(f"--learners must be at least 1, got {self.learners}")
+        if self.learners > 1 and not self.replay_shards:
+            raise ValueError("--learners draw from shards of replay: give --replay-shards as well")
         if (self.bind or self.keys or self.advertise) and not self.workers:
             raise ValueError(
                 "--bind, --keys and --advertise are for runs of several processes: give --workers"
@@ -183,10 +190,26 @@ def run(options: Train) -> None:
 def _train_distributed(options: Train, minutes: float | None) -> None:
     """Trains in several processes; sockets are loaded only where there are any."""
     from marl.remote.driver import LISTENING, train_distributed
+    from marl.remote.helper import help_learn, torchrun, was_restarted
     from marl.remote.shard import role
     from transport.binding import parse_binding
     from transport.launch import ProcessDiedError
+    from transport.signals import StopFlag
 
+    rank, size = torchrun()
+    if rank:
+        with StopFlag() as stop:
+            help_learn(
+                options.run_dir,
+                rank - 1,
+                stop,
+                learners=size,
+                address="env://",
+                shards=options.replay_shards,
+                device=options.device,
+                keys=None if options.keys is None else str(options.keys),
+            )
+        return
     roles = [*LISTENING, *(role(k) for k in range(options.replay_shards))]
     binding = parse_binding(options.bind, roles, host=options.advertise, keys=options.keys)
     try:
@@ -197,11 +220,12 @@ def _train_distributed(options: Train, minutes: float | None) -> None:
             actors=options.actors,
             minutes=minutes,
             updates=options.updates,
-            resume=options.resume,
+            resume=options.resume or was_restarted(),
             device=options.device,
             patience=options.patience,
             binding=binding,
             shards=options.replay_shards,
+            learners=max(options.learners, size),
         )
     except ProcessDiedError as error:
         raise ValueError(str(error)) from error

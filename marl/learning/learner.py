@@ -20,6 +20,7 @@ from marl.learning.average import RunningMean
 from marl.learning.batch import ranges
 from marl.learning.config import LearnerConfig
 from marl.learning.divergence import Watch
+from marl.learning.group import Alone, Group
 from marl.learning.imitation import ImitationConfig
 from marl.learning.objective import Objective, Part, Term
 from marl.learning.optimisers import load_optimiser_state, make_optimiser, optimiser_state
@@ -46,6 +47,7 @@ class Learner:
         terms: losses beside these, which are added; see ``marl.learning.objective.Term``.
         hyperparameters: discount and n of each setting, by ``Episodes.setting``; without, what
             ``config`` says is for all.
+        group: with whom it learns, each from a part of every batch; None for alone.
     """
 
     def __init__(
@@ -58,7 +60,16 @@ class Learner:
         imitation: ImitationConfig | None = None,
         terms: Sequence[Term] = (),
         hyperparameters: Sequence[Hyperparameters] = (),
+        group: Group | None = None,
     ) -> None:
+        self.group = group or Alone()
+        if config.batch % self.group.size:
+            raise ValueError(
+                f"learner.batch={config.batch} cannot be shared by {self.group.size} learners: "
+                "choose a multiple"
+            )
+        if self.group.size > 1 and not agent.phrasebook.closed:
+            raise ValueError("a game whose phrasebook grows is learned by one learner")
         self.agent, self.replay, self.weights = agent, replay, weights
         self.config, self.imitation = config, imitation
         self.updates = 0
@@ -103,8 +114,12 @@ class Learner:
         Raises:
             DivergedError: if the errors are beyond all measure; nothing has changed then.
         """
-        sample, skipped = self._draw()
-        if sample is None:
+        try:
+            sample, skipped = self._draw()
+        except BaseException:
+            self.group.all(False)
+            raise
+        if not self.group.all(sample is not None) or sample is None:
             if meanwhile:
                 meanwhile()
             return {"skipped": skipped}
@@ -115,7 +130,7 @@ class Learner:
         target_tables = self.target.current()
         edges = self.objective.mixing.edges(episodes)
         lengths = np.add.reduceat(episodes.lengths, edges[:-1])
-        common = (episodes.steps, self.updates, tables, target_tables)
+        common = (self.group.total(episodes.steps), self.updates, tables, target_tables)
         parts = [
             (episodes.part(edges[first], edges[last]), sample.weights[first:last], *common)
             for first, last in ranges(lengths, self.config.lanes)
@@ -191,7 +206,7 @@ class Learner:
 
     def _draw(self) -> tuple[Sample | None, float]:
         """A batch that may be learned from, None if all of it is too old; and the share skipped."""
-        sample: Sample | None = self.replay.sample(self.config.batch)
+        sample: Sample | None = self.replay.sample(self.config.batch // self.group.size)
         assert sample
         if not self.config.max_staleness:
             return sample, 0.0
@@ -212,9 +227,10 @@ class Learner:
         sums = list(parts[0].gradients)
         for part in parts[1:]:
             sums = [_add(a, b) for a, b in zip(sums, part.gradients, strict=True)]
+        outputs = list(tables)
+        sums = self.group.add(sums, [*outputs, *self.learned])
         assert self.optimiser
         self.optimiser.zero_grad(set_to_none=True)
-        outputs = list(tables)
         for parameter, gradient in zip(self.learned, sums[len(outputs) :], strict=True):
             if gradient is not None:
                 parameter.grad = _add(parameter.grad, gradient)

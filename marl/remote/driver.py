@@ -5,6 +5,7 @@ process  what it does
 ======== ==========================================================================================
 driver   starts the others, starts again what has died, and shows what the learner says
 learner  holds replay and takes in what was played, updates, saves, and publishes weights
+helper   computes gradients beside the learner, where there are several of them
 shard    holds a part of replay, where that is to have processes of its own
 broker   hands what actors observe to workers, and their answers back (``transport.broker``)
 worker   holds the newest weights and answers; several share the work
@@ -33,6 +34,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from marl.remote.helper import free_address, torchrun
 from marl.remote.shard import draws, role
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import TrainConfig, load_config, to_dict
@@ -80,6 +82,7 @@ def train_distributed(
     patience: float = PATIENCE,
     binding: Binding | None = None,
     shards: int = 0,
+    learners: int = 1,
 ) -> Trained:
     """Trains like ``marl.runs.train.train``, in processes of its own.
 
@@ -96,6 +99,8 @@ def train_distributed(
         patience: seconds that the learner waits for a sequence before it gives the run up.
         binding: where its parts listen, so that other machines can join; None for this one only.
         shards: processes that hold replay; 0 for the learner's own.
+        learners: processes that compute gradients of a part of each batch; they need shards. With
+            ``torchrun`` they are its processes.
 
     Raises:
         ValueError: if there is no budget or an argument is out of range, ``run_dir`` holds a run
@@ -109,9 +114,17 @@ def train_distributed(
         ("workers", workers, 1),
         ("actors", actors, 1),
         ("shards", shards, 0),
+        ("learners", learners, 1),
     ):
         if count < least:
             raise ValueError(f"{name} must be at least {least}, got {count}")
+    if learners > 1 and not shards:
+        raise ValueError("several learners draw from shards of replay: give --replay-shards")
+    if config.learner.batch % learners:
+        raise ValueError(
+            f"learner.batch={config.learner.batch} cannot be shared by {learners} learners: choose "
+            "a multiple"
+        )
     _refuse(config, run_dir, resume)
     if resume and updates is not None and (done := progress(run_dir)).updates >= updates:
         print(f"{run_dir} has {done.updates:,} updates: nothing is left to do", file=sys.stderr)
@@ -124,7 +137,10 @@ def train_distributed(
         "addresses": {role: binding.address(role) for role in ("replay", "weights")},
         "keys": binding.server,
         "shards": shards,
+        "learners": learners,
     }
+    elsewhere = torchrun()[1] > 1  # The helpers are processes of torchrun's.
+    rendezvous = "env://" if elsewhere else free_address()
     doors = {name(k): binding.address(name(k)) for k in range(shards) for name in (role, draws)}
     listening = {
         "address": binding.address("pool"),
@@ -158,10 +174,23 @@ def train_distributed(
         Role(
             "learner",
             "marl.remote.learner:learn",
-            options,
+            {**options, "rendezvous": rendezvous},
             restart="until_done",
             patience=SAVING,
             until=math.inf if until is None else until,
+        ),
+        Role(
+            "helper",
+            "marl.remote.helper:help_learn",
+            {
+                "learners": learners,
+                "address": rendezvous,
+                "shards": shards,
+                "device": device,
+                "keys": binding.server,
+            },
+            0 if elsewhere else learners - 1,
+            restart="until_done",
         ),
     ]
     with Claim(run_dir) as claim:

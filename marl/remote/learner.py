@@ -16,6 +16,7 @@ from marl.core import Table
 from marl.episodes import Episodes
 from marl.lanes import prepare_process
 from marl.learning.divergence import DivergedError
+from marl.learning.group import STOP, UPDATE, Alone, Group, Learners
 from marl.remote.policy import PublishedWeights
 from marl.remote.replay import Ledger, replay_functions
 from marl.remote.shard import AHEAD
@@ -29,6 +30,7 @@ from marl.runs.monitor import METRICS_FILE, Monitor
 from marl.runs.partners import PartnersConfig
 from marl.runs.saving import restore
 from marl.runs.serial import SerialRun
+from marl.runs.state import flatten
 from transport.binding import Binding, client_keys, server_keys
 from transport.child import FatalError, before_hard_end
 from transport.client import Client, ClientConfig
@@ -51,6 +53,7 @@ class LearnerRun(SerialRun):
         device: where the network learns.
         binding: where it listens; on this machine only, by default.
         shards: processes that hold replay; 0 for this one.
+        group: with whom it learns; only rank 0 takes sequences in and publishes weights.
 
     Attributes:
         hungry: seconds for which it has waited for a sequence, and none came.
@@ -63,7 +66,9 @@ class LearnerRun(SerialRun):
         device: str = "cpu",
         binding: Binding = Binding(),  # noqa: B008 - it is frozen
         shards: int = 0,
+        group: Group | None = None,
     ) -> None:
+        self.group = group or Alone()
         self._phrases = run_dir / PHRASES_FILE
         self._run_dir, self._binding, self._count = run_dir, binding, shards
         self._shards: RemoteShards | None = None
@@ -90,7 +95,10 @@ class LearnerRun(SerialRun):
                 keys=keys,
                 admits=frozenset({"actor"}),
             )
-        self.published = PublishedWeights(run_dir, address=binding.address("weights"), keys=keys)
+        self.published: PublishedWeights | None = None
+        if self.group.rank == 0:
+            address = binding.address("weights")
+            self.published = PublishedWeights(run_dir, address=address, keys=keys)
 
     def close(self) -> None:
         """Takes in and publishes nothing more."""
@@ -98,7 +106,8 @@ class LearnerRun(SerialRun):
             self.service.close()
         if self._shards is not None:
             self._shards.close()
-        self.published.close()
+        if self.published is not None:
+            self.published.close()
 
     @property
     def env_steps(self) -> int:
@@ -112,7 +121,7 @@ class LearnerRun(SerialRun):
             the number of updates.
         """
         version, tensors = self.weights.latest()
-        if version != self.published.latest()[0]:
+        if self.published is not None and version != self.published.latest()[0]:
             self.published.publish(version, tensors)
         if not self.limiter.can_sample():
             began = time.monotonic()
@@ -124,6 +133,8 @@ class LearnerRun(SerialRun):
         if not self.limiter.can_sample():
             return 0
         before = self.learner.updates
+        if isinstance(self.group, Learners):
+            self.group.say(UPDATE)
         try:
             metrics = self.learner.update()
         except ShardGoneError:  # It will be back.
@@ -136,13 +147,18 @@ class LearnerRun(SerialRun):
         """Takes in what was played, or hears what the shards of replay have taken in."""
         if self.service is not None:
             self.service.poll(timeout, CALLS)
-        if self._shards is not None:
-            inserts = self.limiter.inserts
-            self._shards.tend(timeout)
-            self._shards.count(self.limiter)
-            self.ledger.counts, self._balance = self._shards.ledger()
-            if self.limiter.inserts > inserts:
-                self.hungry = 0.0
+        self.hear_shards(timeout)
+
+    def hear_shards(self, timeout: float = 0.0) -> None:
+        """Hears how the shards of replay stand, if it has any."""
+        if self._shards is None:
+            return
+        inserts = self.limiter.inserts
+        self._shards.tend(timeout)
+        self._shards.count(self.limiter)
+        self.ledger.counts, self._balance = self._shards.ledger()
+        if self.limiter.inserts > inserts:
+            self.hungry = 0.0
 
     def learning_metrics(self) -> dict[str, float]:
         """As in one process, and what the ledger says."""
@@ -192,6 +208,7 @@ class LearnerRun(SerialRun):
         self._shards = RemoteShards(
             self._run_dir, self._count, self.config.replay, shape, self._told_phrases, own
         )
+        self._shards.reseed(self.group.rank)
         return self._shards
 
     def _told_phrases(self) -> Tensors:
@@ -223,6 +240,8 @@ def learn(
     addresses: Mapping[str, str] | None = None,
     keys: str | None = None,
     shards: int = 0,
+    learners: int = 1,
+    rendezvous: str = "",
 ) -> None:
     """The learner's process: goes on from the newest checkpoint until the budget is spent.
 
@@ -237,6 +256,8 @@ def learn(
         addresses: where replay and weights listen, by role; on this machine only, by default.
         keys: folder of the server's keys, if other machines may join.
         shards: processes that hold replay; 0 for this one.
+        learners: how many learn together; the others are its helpers.
+        rendezvous: where it waits for them (see ``marl.learning.group.Learners``).
 
     Raises:
         FatalError: if none comes, learning diverges, or the last checkpoint cannot be saved.
@@ -249,11 +270,14 @@ def learn(
     follows = (run_dir / METRICS_FILE).exists()
 
     binding = Binding(addresses or {}, folder=None if keys is None else Path(keys))
-    with contextlib.closing(LearnerRun(config, run_dir, device, binding, shards)) as run:
+    group = Learners(0, learners, rendezvous, device) if learners > 1 else None
+    with contextlib.closing(LearnerRun(config, run_dir, device, binding, shards, group)) as run:
         try:
             step = restore(run, store)
         except ValueError as error:  # Another learner would not read it either.
             raise FatalError(str(error)) from error
+        if group is not None:
+            group.share(*flatten(run.learner.state()))
 
         def over() -> bool:
             return stop() or is_spent(run, until, updates) or run.hungry > patience
@@ -269,6 +293,8 @@ def learn(
                 raise FatalError(str(error)) from error
             except OSError as error:  # It has no room, and would have none if it began again.
                 raise FatalError(f"{error.filename}: {error.strerror}") from error
+    if group is not None:
+        group.say(STOP)
     if run.hungry > patience:
         raise FatalError(
             f"no sequences have come for {patience:g} s: {missing(run_dir, binding.own)}"

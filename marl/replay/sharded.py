@@ -115,8 +115,13 @@ class ShardedReplay:
         self.failures = 0
         self._settings = num_settings
         self._subtrees = subtrees_of(num_settings, config.balanced)
+        self._seed = seed
         self._rng = np.random.default_rng(seed)
         self._next = 0
+
+    def reseed(self, stream: int) -> None:
+        """Draws other sequences than those who draw with the same seed beside it."""
+        self._rng = np.random.default_rng([self._seed, stream])
 
     def __len__(self) -> int:
         """Live sequences of all shards that are there."""

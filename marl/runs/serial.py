@@ -26,6 +26,7 @@ from marl.acting.evaluate import Evaluation, evaluate
 from marl.acting.table import admit, never
 from marl.core import Table
 from marl.episodes import Episodes
+from marl.learning.group import Alone, Group
 from marl.learning.learner import Learner
 from marl.learning.weights import LocalWeights
 from marl.replay.limiter import Limiter
@@ -46,6 +47,9 @@ class SerialRun:
         config: of the run.
         device: where the network learns.
     """
+
+    group: Group = Alone()
+    """With whom it learns."""
 
     def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
         self.config = config
@@ -73,6 +77,7 @@ class SerialRun:
             config.replay.eta,
             config.imitation if config.imitate else None,
             hyperparameters=config.hyperparameters(),
+            group=self.group,
         )
         self.player.load(*self.weights.latest())
         self._played: list[Episodes] = []

@@ -110,6 +110,7 @@ class Told:
         self.said = {
             "config": to_dict(config),
             "actors": 3,
+            "shards": 2,
             "troupe": version("troupe"),
             "life": "a",
             **about,

@@ -1,0 +1,69 @@
+"""Runs with several learners: one leads, the others help, any of them may be killed."""
+
+from __future__ import annotations
+
+import pytest
+
+from marl.remote.driver import train_distributed
+from marl.remote.helper import torchrun, was_restarted
+from scripts import cli
+from tests.marl.remote.test_remote_run import CONFIG, Driver, metrics
+from tests.transport.test_launch import until
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_a_helper_may_be_killed_and_all_go_on_from_the_last_checkpoint(tmp_path):
+    driver = Driver(tmp_path / "run", shards=1, workers=1, learners=2)
+    try:
+        helper, learner = driver.pids()["helper"], driver.pids()["learner"]
+        driver.kill("helper")
+        # The step that one of them leaves is nobody's: both begin anew.
+        until(lambda: driver.pids().get("helper") not in (None, helper), 120)
+        until(lambda: driver.pids().get("learner") not in (None, learner), 120)
+        driver.go_on(20)
+        assert driver.end() < 10
+    finally:
+        driver.process.kill()
+        driver.process.wait()
+    entry = metrics(driver.run_dir)[-1]
+    assert entry["ledger/lost"] == entry["ledger/balance"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"learners": 0}, "learners must be at least 1, got 0"),
+        ({"learners": 2}, "give --replay-shards"),
+        ({"learners": 3, "shards": 1}, "batch=8 cannot be shared by 3 learners"),
+        ({"shards": -1}, "shards must be at least 0, got -1"),
+    ],
+)
+def test_what_cannot_learn_together_is_refused(tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        train_distributed(CONFIG, tmp_path / "run", workers=1, updates=1, **options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--learners", "2"), "give --replay-shards"),
+        (("--learners", "0"), "--learners must be at least 1, got 0"),
+        (("--replay-shards", "-1"), "--replay-shards cannot be negative, got -1"),
+        (("--replay-shards", "1", "--workers", "0"), "--replay-shards are processes of a run"),
+    ],
+)
+def test_bad_options_are_refused_in_a_line(tmp_path, capsys, options, words):
+    common = ["train", "hanabi", "--run-dir", str(tmp_path / "run"), "--updates", "1"]
+    assert cli.main([*common, "--workers", "1", *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_torchrun_says_who_is_who(monkeypatch):
+    assert torchrun() == (0, 1)
+    assert not was_restarted()
+    for name, value in {"RANK": 1, "WORLD_SIZE": 2, "TORCHELASTIC_RESTART_COUNT": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    assert torchrun() == (1, 2)
+    assert was_restarted()
