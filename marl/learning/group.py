@@ -8,8 +8,9 @@ tensors: nothing is pickled.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -23,6 +24,10 @@ UPDATE, STOP = 1, 2
 """What rank 0 says to those who help."""
 
 _TIMEOUT = timedelta(minutes=30)  # For the longest pause between two updates: an evaluation.
+
+
+class LearnerGoneError(RuntimeError):
+    """One of those who learn together is not there any more."""
 
 
 class Group(Protocol):
@@ -83,7 +88,7 @@ class Learners:
         device: where their networks are.
 
     Raises:
-        RuntimeError: if not all come in time, and from any call if one of them has gone.
+        RuntimeError: if not all come in time; any call raises ``LearnerGoneError`` if one has gone.
     """
 
     def __init__(self, rank: int, size: int, address: str, device: str = "cpu") -> None:
@@ -101,19 +106,19 @@ class Learners:
     def all(self, ready: bool) -> bool:
         """Whether all are ready."""
         flag = self._tensor([int(ready)])
-        dist.all_reduce(flag, dist.ReduceOp.MIN)
+        self._reduce(flag, dist.ReduceOp.MIN)
         return bool(flag.item())
 
     def total(self, count: int) -> int:
         """The sum of everybody's count."""
         sums = self._tensor([count])
-        dist.all_reduce(sums)
+        self._reduce(sums)
         return int(sums.item())
 
     def add(self, tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
         """The sums of everybody's tensors, in one message; None where nobody has one."""
         there = self._tensor([tensor is not None for tensor in tensors])
-        dist.all_reduce(there, dist.ReduceOp.MAX)
+        self._reduce(there, dist.ReduceOp.MAX)
         used = there.bool().tolist()
         # In single precision: what is summed is to be the same whoever has computed it.
         parts = [
@@ -122,7 +127,7 @@ class Learners:
             if someone
         ]
         line = torch.cat(parts)
-        dist.all_reduce(line)
+        self._reduce(line)
         sums = iter(line.split([len(part) for part in parts]))
         return [
             next(sums).view_as(shape).to(shape.dtype) if someone else None
@@ -132,7 +137,7 @@ class Learners:
     def say(self, command: int) -> int:
         """Rank 0 says what is done next; the others hear it."""
         said = self._tensor([command])
-        dist.broadcast(said, 0)
+        self._spread(said)
         return int(said.item())
 
     def share(self, tensors: Mapping[str, Any], plain: Mapping[str, Any]) -> Any:
@@ -155,13 +160,31 @@ class Learners:
 
     def _bytes(self, mine: bytes) -> bytes:
         size = self._tensor([len(mine)])
-        dist.broadcast(size, 0)
+        self._spread(size)
         line = torch.empty(int(size.item()), dtype=torch.uint8)
         if self.rank == 0:
             line = torch.from_numpy(np.frombuffer(mine, np.uint8).copy())
         line = line.to(self._device)
-        dist.broadcast(line, 0)
+        self._spread(line)
         return line.cpu().numpy().tobytes()
+
+    def _reduce(self, tensor: Tensor, how: Any = dist.ReduceOp.SUM) -> None:
+        with _together():
+            dist.all_reduce(tensor, how)
+
+    def _spread(self, tensor: Tensor) -> None:
+        with _together():
+            dist.broadcast(tensor, 0)
 
     def _tensor(self, values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self._device)
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """Words the errors of what all of them have to do together."""
+    try:
+        yield
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        raise LearnerGoneError(f"another learner has gone: {first}") from error

@@ -16,7 +16,7 @@ from marl.core import Table
 from marl.episodes import Episodes
 from marl.lanes import prepare_process
 from marl.learning.divergence import DivergedError
-from marl.learning.group import STOP, UPDATE, Alone, Group, Learners
+from marl.learning.group import STOP, UPDATE, Alone, Group, LearnerGoneError, Learners
 from marl.remote.policy import PublishedWeights
 from marl.remote.replay import Ledger, replay_functions
 from marl.remote.shard import AHEAD
@@ -291,6 +291,8 @@ def learn(
                 drive(run, store, monitor, over, stop)
             except DivergedError as error:
                 raise FatalError(str(error)) from error
+            except LearnerGoneError as error:  # Begun again, all go on from the last checkpoint.
+                raise SystemExit(str(error)) from error
             except OSError as error:  # It has no room, and would have none if it began again.
                 raise FatalError(f"{error.filename}: {error.strerror}") from error
     if group is not None:

@@ -276,12 +276,12 @@ class Driver:
         "train_distributed(from_dict(config), Path(run_dir), **options)"
     )
 
-    def __init__(self, run_dir, config=CONFIG, **options):
+    def __init__(self, run_dir, config=CONFIG, on=(), **options):
         self.run_dir = run_dir
         given = {"workers": 2, "lease": 2.0, "updates": 10**9, **options}
         with (run_dir.parent / "driver.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", self.CODE],
+                [*on, sys.executable, "-c", self.CODE],
                 stdin=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,

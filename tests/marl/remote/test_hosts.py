@@ -1,0 +1,93 @@
+"""A run over three hosts, with a cable pulled: skipped where no network namespaces can be made."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from marl.runs.checkpoint import CheckpointStore
+from marl.runs.state import unflatten
+from tests.hosts import hosts, why_not
+from tests.marl.remote.test_join import OpenDriver
+from tests.marl.remote.test_remote_run import books
+from tests.transport.parts import until
+from transport.endpoints import FileEndpoints
+from transport.keys import make_keys
+
+
+def inserted(run_dir):
+    """How much each actor's thread has handed over, by its number in the books."""
+    time.sleep(0.5)
+    state = unflatten(*CheckpointStore(run_dir / "checkpoints").load())
+    return {life: next_ for life, next_, *_ in state["ledger"]["accounts"]}
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_three_hosts_train_and_a_cable_is_pulled(tmp_path):
+    if reason := why_not():
+        pytest.skip(reason)
+    with hosts("head", "one", "two") as network:
+        keys = tmp_path / "keys"
+        make_keys(keys, ["one"], "worker")
+        make_keys(keys, ["two"], "actor")
+        driver = OpenDriver(
+            tmp_path / "run",
+            on=network.on("head"),
+            workers=1,
+            bind="tcp://0.0.0.0:5555",
+            keys=str(keys),
+        )
+        joined = []
+        try:
+            for name, role in (("one", "worker"), ("two", "actor")):
+                command = [
+                    *network.on(name),
+                    *(sys.executable, "-m", "scripts.cli", "join"),
+                    f"tcp://{network.addresses['head']}:5555",
+                    *("--role", role, "--keys", keys / "clients" / f"{name}.json"),
+                    *("--run-dir", tmp_path / name),
+                ]
+                path = os.pathsep.join(filter(None, sys.path))
+                joined.append(
+                    subprocess.Popen(
+                        list(map(str, command)), env={**os.environ, "PYTHONPATH": path}
+                    )
+                )
+            own = FileEndpoints(tmp_path / "two")
+            until(lambda: own.address("replay") is not None, 120)
+            assert own.address("replay").startswith(f"tcp://{network.addresses['head']}:")
+            until(lambda: len(inserted(driver.run_dir)) == 4, 200)
+            network.cable("two", plugged=False)
+            time.sleep(5.0)
+            before = inserted(driver.run_dir)
+            network.cable("two", plugged=True)
+            # All four go on, those of the host that was away too.
+            until(
+                lambda: all(
+                    more > before[life]
+                    for life, more in inserted(driver.run_dir).items()
+                    if life in before
+                ),
+                120,
+            )
+            assert set(before) <= set(inserted(driver.run_dir))
+            for process in joined:
+                process.send_signal(signal.SIGINT)
+            assert [process.wait(20) for process in joined] == [0, 0]
+            assert driver.end() < 10
+        finally:
+            for process in (*joined, driver.process):
+                process.kill()
+                process.wait()
+        ledger = books(driver.run_dir)
+        assert ledger.counts["lost"] == 0
+        # What the broker says at its end: the worker of another host has joined, too.
+        said = (driver.run_dir / "logs" / "broker.log").read_text().splitlines()[-1]
+        assert json.loads(said)["pool_joined"] >= 2
