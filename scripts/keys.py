@@ -25,9 +25,10 @@ class Options:
     """The server's folder of keys; made if it is missing."""
     clients: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")]
     """Names of new clients, workers on other machines included."""
-    role: Literal["client", "actor", "worker", "host"] = "client"
-    """What their keys are for: a client asks a pool for moves; an actor hands over what it has
-    played, too; a worker answers for the pool; a host may do all of it."""
+    role: tuple[Literal["client", "actor", "worker", "host"], ...] = ("client",)
+    """What their keys are for, one or several: a client asks a pool for moves; an actor hands over
+    what it has played, too; a worker answers for the pool; a host may do what the run's own
+    processes do."""
 
 
 def main(args: Sequence[str]) -> None:
@@ -39,7 +40,7 @@ def main(args: Sequence[str]) -> None:
     from transport.keys import make_keys
 
     options = parse(Options, "troupe keys", args)
-    written = make_keys(options.folder, list(options.clients), options.role)
+    written = make_keys(options.folder, list(options.clients), " ".join(options.role))
     for file in written:
         print(file)
     if not written:

@@ -149,8 +149,9 @@ class Doorkeeper:
 
     def _may_enter(self, key: bytes, listener: str) -> bool:
         """Whether a key is for what a listener serves."""
-        role, admitted = self._clients.get(key), self._admits.get(listener)
-        return role is not None and (admitted is None or role in admitted or role == HOST)
+        roles = set(self._clients.get(key, "").split())
+        admitted = self._admits.get(listener)
+        return bool(roles) and (admitted is None or HOST in roles or not roles.isdisjoint(admitted))
 
     def _note_failures(self, events: Socket) -> None:
         while (event := sockets.receive(events)) is not None:

@@ -5,8 +5,9 @@ A folder of keys belongs to a server. It holds ``server.json`` and, for everyone
 pair and the server's public key): hand it over. NAME.public is what lets the client in: it stays
 with the server, and deleting it shuts the client out at once (see ``transport.door``).
 
-A key is for one *role*, which says what its owner may do: a client asks a pool, a worker answers
-for it, an actor hands over sequences as well as it asks, and a host of the run may do all of it.
+A key is for one *role* or for several, which say what its owner may do: a client asks a pool, a
+worker answers for it, an actor hands over sequences as well as it asks, and a host may do all that
+the run's own processes do.
 Whoever comes in by any key may follow the weights.
 """
 
@@ -70,7 +71,7 @@ def make_keys(folder: Path, clients: list[str], role: str = "client") -> list[Pa
     Args:
         folder: the server's folder of keys; made if it is missing.
         clients: names of the clients.
-        role: what their keys are for, one of ``ROLES``.
+        role: what their keys are for: of ``ROLES``, one or several with spaces between them.
 
     Returns:
         The files that were written.
@@ -79,8 +80,8 @@ def make_keys(folder: Path, clients: list[str], role: str = "client") -> list[Pa
         ValueError: if a name is no file name, a client of that name has keys already, or there is
             no such role.
     """
-    if role not in ROLES:
-        raise ValueError(f"keys are for one of {', '.join(ROLES)}, not for {role!r}")
+    if not role.split() or not set(role.split()) <= set(ROLES):
+        raise ValueError(f"keys are for {', '.join(ROLES)}, not for {role!r}")
     written = []
     server = folder / "server.json"
     for name in clients:

@@ -213,7 +213,7 @@ def _peers(guests: Guests) -> dict[str, Endpoint]:
 def _check_role(guests: Guests, keys: ClientKeys | None) -> None:
     """Raises ValueError where a key does not open what the guests need."""
     for wanted in guests.roles:
-        if keys is not None and keys.role not in (wanted, HOST):
+        if keys is not None and not {wanted, HOST} & set(keys.role.split()):
             raise ValueError(
                 f"{guests.keys} is a {keys.role}'s key and makes no {wanted}: the run's owner "
                 f"makes one by `troupe keys FOLDER NAME --role {wanted}`"

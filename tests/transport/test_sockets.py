@@ -232,7 +232,7 @@ def keyed_pool(tmp_path):
 
 
 def test_a_client_key_makes_no_worker(keyed_pool, tmp_path, capfd):
-    """Nor does a worker's key ask; a host's does both, and so does who is made a host meanwhile."""
+    """Nor does a worker's key ask; one for both roles does both, until it is for one only."""
     broker, alice = keyed_pool
     intruder = Thread(lambda: Worker(double, WorkerConfig(tmp_path), keys=alice))
     until(lambda: isinstance(intruder.error, RefusedError))
@@ -246,8 +246,8 @@ def test_a_client_key_makes_no_worker(keyed_pool, tmp_path, capfd):
         caller.call(rows(1))
     assert broker.part.stats()["door_other_role"] >= 2
     assert f"a client's key {alice.public.decode()} at pool-workers" in capfd.readouterr().err
-    host = load_client_keys(make_keys(tmp_path / "keys", ["host"], "host")[0])
-    assert host.role == "host"
+    host = load_client_keys(make_keys(tmp_path / "keys", ["host"], "worker client")[0])
+    assert host.role == "worker client"
     helper = Thread(lambda: Worker(double, WorkerConfig(tmp_path), keys=host))
     with client(tmp_path, keys=host) as caller:
         assert caller.call(rows(1)).tensors["y"] == 2
@@ -260,8 +260,8 @@ def test_a_client_key_makes_no_worker(keyed_pool, tmp_path, capfd):
 
 
 def test_keys_are_for_a_role_that_there_is(tmp_path):
-    with pytest.raises(ValueError, match="client, actor, worker, host, not for 'cook'"):
-        make_keys(tmp_path, ["alice"], "cook")
+    with pytest.raises(ValueError, match="client, actor, worker, host, not for 'worker cook'"):
+        make_keys(tmp_path, ["alice"], "worker cook")
     assert not tmp_path.exists() or not list(tmp_path.iterdir())
 
 

@@ -66,7 +66,7 @@ def guest():
 
 @pytest.mark.timeout(300)
 def test_a_host_joins_plays_is_killed_and_the_run_goes_on(tmp_path, guest):
-    make_keys(tmp_path / "keys", ["guest"], "host")
+    make_keys(tmp_path / "keys", ["guest"], "worker actor")
     make_keys(tmp_path / "keys", ["alice"])
     clients = tmp_path / "keys" / "clients"
     driver = OpenDriver(
