@@ -18,7 +18,7 @@ from marl.episodes import Episodes
 from marl.remote.policy import RemotePolicy, wait_for
 from marl.remote.replay import RemoteReplay
 from marl.remote.shard import role
-from marl.remote.sharding import SpreadReplay
+from marl.remote.spread import SpreadReplay
 from marl.runs.actors import explorations, make_actors, make_games
 from marl.runs.config import PHRASES_FILE, TrainConfig, load_config
 from marl.runs.roster import find_partners

@@ -1,4 +1,4 @@
-"""Both sides of a replay in shards: the learner that draws from it, and actors that fill it."""
+"""The learner's side of a replay in shards: it draws from all of them, and has them saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marl.episodes import Episodes
-from marl.remote.replay import RemoteReplay, episodes_in, tensors_of
+from marl.remote.replay import episodes_in, tensors_of
 from marl.remote.shard import LEDGER, draws
 from marl.replay.limiter import Limiter
 from marl.replay.plan import Drawn, Figures
@@ -318,37 +318,3 @@ def _all(waiting: Sequence[Callable[[], bool]]) -> None:
     """Waits for everything that has begun."""
     for wait in waiting:
         wait()
-
-
-class SpreadReplay:
-    """Several replays that an actor fills, each insertion going to one that has room.
-
-    Args:
-        replays: the shards.
-        stop: whether to give up waiting.
-    """
-
-    def __init__(self, replays: Sequence[RemoteReplay], stop: Callable[[], bool]) -> None:
-        self._replays, self._stop, self._next = list(replays), stop, 0
-
-    def insert(self, episodes: Episodes, moves: int = 0, games: int = 0) -> None:
-        """Hands sequences over to the next shard in turn; one that does not answer is passed over.
-
-        Raises:
-            RemoteError: if a shard refused this or an earlier insertion.
-        """
-        while not self._stop():
-            for replay in self._replays:
-                replay.settle()
-            turn = [*self._replays[self._next :], *self._replays[: self._next]]
-            for replay in turn:
-                if replay.has_room:
-                    self._next = (self._replays.index(replay) + 1) % len(self._replays)
-                    replay.insert(episodes, moves, games)
-                    return
-            time.sleep(0.005)
-
-    def close(self) -> None:
-        """Leaves them."""
-        for replay in self._replays:
-            replay.close()

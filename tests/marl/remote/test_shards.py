@@ -12,7 +12,8 @@ from marl.remote.driver import progress, train_distributed
 from marl.remote.learner import LearnerRun
 from marl.remote.replay import RemoteReplay
 from marl.remote.shard import HeldShard, role
-from marl.remote.sharding import RemoteShards, SpreadReplay
+from marl.remote.sharding import RemoteShards
+from marl.remote.spread import SpreadReplay
 from marl.replay.limiter import Limiter
 from marl.replay.sharded import ShardGoneError
 from marl.runs.checkpoint import CheckpointStore
