@@ -124,13 +124,17 @@ class Tally:
         np.add.at(self._counts, (seat, ask), 1)
 
     def take(self) -> dict[str, float]:
-        """The share of each ask among all that a player was told, by "factory-A/nothing"."""
-        shares = self._counts / np.maximum(1, self._counts.sum(1, keepdims=True))
+        """The share of each ask among all that a player was told, by "factory-A/nothing".
+
+        Of players that were told nothing at all there are none.
+        """
+        counts = self._counts.copy()
         self._counts[:] = 0
         return {
-            f"{name}/{ask}": float(share)
-            for name, row in zip(self._names, shares, strict=True)
-            for ask, share in zip(self._asks, row, strict=True)
+            f"{name}/{ask}": float(count / row.sum())
+            for name, row in zip(self._names, counts, strict=True)
+            for ask, count in zip(self._asks, row, strict=True)
+            if row.any()
         }
 
 

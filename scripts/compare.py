@@ -39,7 +39,8 @@ class Options:
     axis: Literal["updates", "env-steps", "minutes"] = "updates"
     """What curves are drawn over."""
     at: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
-    """Where on that axis final scores are taken; without it, the last place all have reached."""
+    """Where on that axis final scores are taken; without it, the last place all have reached, or
+    with --managers where each method ends."""
     managers: bool = False
     """Whether the methods differ in what manages the game: they are compared all the same, and what
     each gained over the first that is named is told."""
@@ -70,7 +71,12 @@ def main(args: Sequence[str]) -> None:
     from marl.compare.methods import read_methods
 
     question = Question(
-        options.settings, options.outcome, options.axis, options.at, options.resamples
+        options.settings,
+        options.outcome,
+        options.axis,
+        options.at,
+        options.resamples,
+        own_end=options.managers,
     )
     methods = read_methods(options.runs)
     if options.managers:
@@ -99,7 +105,8 @@ def _show(panels: Sequence[Panel], axis: str) -> None:
     from rich.table import Table
 
     for panel in panels:
-        title = f"{panel.setting}: {panel.measure} at {panel.at:,.10g} {axis}"
+        where = "the end of each" if panel.at is None else f"{panel.at:,.10g} {axis}"
+        title = f"{panel.setting}: {panel.measure} at {where}"
         table = Table(title=title, title_justify="left")
         for heading in ("method", "seeds", "interquartile mean", "95 % interval"):
             table.add_column(heading, justify="left" if heading == "method" else "right")

@@ -44,6 +44,18 @@ PRESETS: dict[str, Preset] = {
             *("--warm-up", "1000"),
         ),
     ),
+    "selfish": Preset(
+        "small games in which everybody serves itself, such as the supply chain",
+        (
+            *(*_VECTOR, "--agent.hidden", "64", "--agent.memory", "32", "--agent.no-own-hand"),
+            *("--actor.num-games", "128", "--actor.epsilon", "0.3", "--actor.epsilon-spread", "3"),
+            *("--actor.temperature", "0", "--learner.n-step", "1", "--learner.gamma", "0.98"),
+            *("--learner.learning-rate", "1e-3", "--learner.text-learning-rate", "1e-3"),
+            *("--learner.target-interval", "100", "--learner.refresh-interval", "1"),
+            *("--learner.lanes", "1", "--samples-per-insert", "2", "--warm-up", "1000"),
+            *("--replay.capacity", "20000", "--evaluate-interval", "500"),
+        ),
+    ),
     "paper": Preset(
         "the published R3D2: reads whole paragraphs, replays uniformly, learns in one step",
         (

@@ -59,13 +59,13 @@ class Panel:
     Attributes:
         setting: its slug, or ``ALL``.
         outcome: what is compared.
-        at: where on the axis final scores are.
+        at: where on the axis final scores are; None where each method has its own, where it ends.
         lines: one for each method.
     """
 
     setting: str
     outcome: str
-    at: float
+    at: float | None
     lines: tuple[Line, ...]
 
     @property
@@ -84,6 +84,7 @@ class Question:
         axis: a name out of ``marl.compare.methods.AXES``.
         at: where on the axis final scores are; None for the last place that all have reached.
         resamples: of the bootstrap.
+        own_end: whether each method is compared where its own runs end.
     """
 
     settings: tuple[str, ...] = ()
@@ -91,6 +92,7 @@ class Question:
     axis: str = "updates"
     at: float | None = None
     resamples: int = 2000
+    own_end: bool = False
 
 
 def compare(methods: Sequence[Method], question: Question) -> list[Panel]:
@@ -150,6 +152,9 @@ def _panel(
                     f"from {member.start:g} to {member.end:g} {question.axis}"
                 )
         at = question.at
+    if question.own_end and question.at is None:
+        lines = tuple(m.line(m.end, question.resamples) for m in members)
+        return Panel(title, outcome, None, lines)
     return Panel(title, outcome, at, tuple(m.line(at, question.resamples) for m in members))
 
 
@@ -238,7 +243,8 @@ def write(folder: Path, panels: Sequence[Panel], question: Question) -> None:
             for line in panel.lines:
                 f = line.final
                 mean = float(np.mean(list(line.scores.values())))
-                figures = (panel.at, f.iqm[0], f.low[0], f.high[0], mean)
+                at = float(line.x[-1]) if panel.at is None else panel.at
+                figures = (at, f.iqm[0], f.low[0], f.high[0], mean)
                 head = [panel.setting, panel.outcome, line.method, line.seeds]
                 table.writerow([*head, *map(_written, figures)])
     found = {**asdict(question), "level": LEVEL, "panels": [_plain(panel) for panel in panels]}

@@ -73,7 +73,8 @@ def _draw_curves(panel: Axes, found: Panel, axis: str) -> None:
             panel.fill_between(
                 line.x, line.curve.low, line.curve.high, color=colour, alpha=0.18, linewidth=0
             )
-    panel.axvline(found.at, color=_INK, linewidth=0.8, linestyle=(0, (2, 3)))
+    if found.at is not None:
+        panel.axvline(found.at, color=_INK, linewidth=0.8, linestyle=(0, (2, 3)))
     panel.set_title(found.setting, fontsize=10, loc="left", fontweight="bold")
     panel.set_xlabel(_words(axis), fontsize=9)
     panel.set_ylabel(found.measure, fontsize=9)
@@ -106,7 +107,8 @@ def _draw_scores(panel: Axes, found: Panel, axis: str) -> None:
         )
     panel.set_yticks(range(len(found.lines)), [line.method for line in found.lines], fontsize=9)
     panel.set_ylim(len(found.lines) - 0.4, -0.6)
-    panel.set_title(f"at {found.at:,.10g} {_words(axis)}", fontsize=10, loc="left")
+    where = "where each ends" if found.at is None else f"at {found.at:,.10g} {_words(axis)}"
+    panel.set_title(where, fontsize=10, loc="left")
     panel.set_xlabel(f"{found.measure} (dots: seeds)", fontsize=9)
     panel.margins(x=0.12)
     _tidy(panel)

@@ -246,7 +246,7 @@ def test_who_was_asked_what_is_counted_until_it_is_told() -> None:
     told = batch.asked()
     assert told["factory-A/nothing"] == told["factory-B/large-supplier+0.4"] == 1
     assert told["factory-B/nothing"] == 0
-    assert not any(batch.asked().values())
+    assert batch.asked() == {}
 
 
 def test_a_shared_reward_is_the_mean() -> None:

@@ -394,7 +394,8 @@ def test_a_manager_is_trained_beside_the_players(
     brief = (*TINY[3:], "--run-dir", run)
     assert troupe("train", "supply-chain@periods=3", "--manager", *brief, "--updates", 3) == 0
     assert load_config(run).games == ("supply-chain:3@manager=incentives@periods=3",)
-    last = read_metrics(run)[-1]
+    entries = read_metrics(run)
+    last = {name: value for entry in entries for name, value in entry.items()}
     slug = "supply-chain-3-manager-incentives-periods-3"
     for name in ("raw", "agents", "manager", "payments", "taxes", "gap"):
         assert f"evaluate/{slug}/{name}" in last
