@@ -161,7 +161,7 @@ def read(args: Sequence[str]) -> Train:
     Raises:
         ValueError: if options contradict each other or what is in the run directory.
     """
-    args = [*_preset(args), *_manager(args)]
+    args = [*_preset(args), *spelled(args)]
     options = parse(Train, COMMAND, args)
     check_folder(options.run_dir, "--run-dir")
     # With --seeds each run has a configuration of its own.
@@ -250,8 +250,8 @@ def _preset(args: Sequence[str]) -> tuple[str, ...]:
     return PRESETS[name].options if name in PRESETS else ()
 
 
-def _manager(args: Sequence[str]) -> list[str]:
-    """The arguments with what a bare --manager means."""
+def spelled(args: Sequence[str]) -> list[str]:
+    """The arguments, with what a bare --manager means written out."""
     return [
         f"{arg}=incentives" if arg == "--manager" and following not in KINDS else arg
         for arg, following in zip(args, [*args[1:], ""], strict=True)

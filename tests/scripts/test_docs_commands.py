@@ -45,7 +45,7 @@ def test_a_command_of_the_manuals_is_read(page: str, call: str) -> None:
             args = [*PRESETS[args[args.index("--preset") + 1]].options, *args]
         if not any(arg.startswith("--run-dir") for arg in args):
             args += ["--run-dir", "x"]
-        parse(module.Train, call, args)
+        parse(module.Train, call, module.spelled(args))
         return
     options = parse(module.Options, call, args)
     if name == "evaluate":
