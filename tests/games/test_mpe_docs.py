@@ -14,7 +14,9 @@ PROSE = re.sub(r"```.*?```", "", MANUAL, flags=re.DOTALL)
 
 
 def test_quoted_sentences_are_in_the_phrasebook() -> None:
-    quoted = re.findall(r"`(I [^`]+)`", PROSE) + re.findall(r"^    (\w.+)$", PROSE, re.MULTILINE)
+    quoted = re.findall(r"`(I [^`]+)`", PROSE) + re.findall(
+        r"^    (?!troupe )(\w.+)$", PROSE, re.MULTILINE
+    )
     assert len(quoted) > 10
     assert [phrase for phrase in quoted if " ".join(phrase.split()) not in PHRASEBOOK] == []
 

@@ -15,6 +15,7 @@ LEAST = {
     "hanabi-2p": {"hanabi:2": 19.0},
     "hanabi-2p-taught": {"hanabi:2": 19.0},
     "parcels": {"parcels@emulated=false@sparks=1": 23.8, "parcels@emulated=false": 23.8},
+    "simple-reference-taught": {"simple-reference": -9.7},
 }
 
 
