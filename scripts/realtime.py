@@ -181,7 +181,7 @@ def wait_for_pool(
         TimeoutError: if nobody answers.
     """
     from transport.client import Client
-    from transport.sockets import find_endpoint
+    from transport.endpoints import find_endpoint
 
     endpoint = str(where) if "://" in str(where) else find_endpoint(Path(where), "pool")
     with Client(endpoint) as client:

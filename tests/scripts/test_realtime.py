@@ -18,9 +18,9 @@ from scripts.cli import main
 from scripts.realtime import find_setting, pool_roles, serve_agent, tend, wait_for_pool
 from tests.scripts.test_serve import Serving
 from transport.client import ClientConfig
+from transport.endpoints import find_endpoint
 from transport.launch import Supervisor
 from transport.schemes import find_scheme
-from transport.sockets import find_endpoint
 
 PARCELS = "parcels@pace=4@every=2@parcels=2"
 
