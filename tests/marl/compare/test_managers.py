@@ -11,7 +11,7 @@ import pytest
 from marl.compare.managers import tabulate, unmanaged
 from marl.compare.methods import read_methods
 from marl.runs.config import TrainConfig
-from marl.runs.serial import write_config
+from marl.runs.saving import write_config
 from scripts import cli
 
 PLAIN = "stag-hunt-2"
