@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from agents.bots import holmes, information, lists, simple, smart
+from agents.bots import holmes, information, lists, sieve, simple, smart, value
 from agents.bots.core import Bot
 from agents.bots.planner import Planner
 
@@ -22,7 +22,9 @@ _MAKERS: dict[str, Callable[[], Bot]] = {
     **{name: partial(simple.make, name) for name in simple.RULES},
     "holmes": holmes.make,
     "information": information.make,
+    "referential-sieve": sieve.make,
     "smart": smart.make,
+    "value": value.make,
 }
 
 NAMES: tuple[str, ...] = tuple(sorted(_MAKERS))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from agents.core import Observations
+from games.chance import GOLDEN, mix
+from games.hanabi.cards import SOURCE
 from games.hanabi.phrases import PHRASEBOOK
 from games.text import Phrasebook
 
@@ -18,6 +23,15 @@ writes the index of each row's choice to ``found``, int64 [B], and returns ``DON
 row that it cannot read, or ``UNFIT`` less a row whose hands are too large for it."""
 
 DONE, UNFIT = -1, -2
+
+Int = Any  # int64 to numba
+
+_FILES = sorted(Path(__file__).parent.glob("*.py"))
+STAMP = np.zeros(
+    0, [(f"source_{zlib.crc32(b''.join(map(Path.read_bytes, _FILES)), SOURCE):08x}", np.int8)]
+)
+"""An argument of every cached kernel. It holds nothing, but its type's name changes whenever the
+code of the bots does: numba by itself looks for changes in the kernel's own file only."""
 
 
 class Bot:
@@ -80,3 +94,31 @@ class Bot:
 def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """The array in the one form that kernels are compiled for: another would be compiled anew."""
     return np.require(array, dtype, ("C", "A", "W"))
+
+
+@njit(nogil=True)
+def digest(ids: NDArray[np.int16], count: Int) -> Any:
+    """A uint64 that depends on a row of ids only: what a player draws its lots with."""
+    found = GOLDEN
+    for n in range(count):
+        found = mix(found + np.uint64(ids[n]) + np.uint64(1))
+    return found
+
+
+@njit(nogil=True)
+def draw(lot: Any, salt: Int, n: Int) -> Int:
+    """One of 0 .. n - 1 by a lot, another for another salt; 0 where there is nothing to draw."""
+    return np.int64(mix(lot + np.uint64(salt)) % np.uint64(max(n, 1)))
+
+
+@njit(nogil=True)
+def find(choices: NDArray[np.int16], count: Int, id: Int) -> Int:
+    """The index of a choice in a row of legal ones.
+
+    It is 0 where the choice is not legal: a seat without cards, or a game without hints, may leave
+    nothing of what a player would do.
+    """
+    for n in range(count):
+        if choices[n] == id:
+            return n
+    return 0

@@ -12,30 +12,30 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.bots.core import DONE, UNFIT, Bot
+from agents.bots.core import DONE, STAMP, UNFIT, Bot, find
 from agents.bots.knowledge import (
-    COLOURS,
     MAX_SLOTS,
     MEMORY,
-    RANKS,
     SEATS,
-    STAMP,
     Hands,
-    all_cards,
     draw_hand,
-    find,
-    hidden_pile,
-    one_rank,
-    playable,
     private,
     recall,
     remember,
     tell_hand,
     tidy,
+)
+from agents.bots.smart import discard, lowest_rank, play_mystery, touches
+from games.hanabi.cards import (
+    COLOURS,
+    RANKS,
+    all_cards,
+    hidden_pile,
+    one_rank,
+    playable,
     useless,
     valuable,
 )
-from agents.bots.smart import discard, lowest_rank, play_mystery, touches
 from games.hanabi.view import HINT, TABLE, VIEW, hint_choice, play_choice, read, rewind
 
 Int = Any  # int64 to numba

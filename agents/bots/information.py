@@ -19,34 +19,34 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.bots.core import DONE, UNFIT, Bot
+from agents.bots.core import DONE, STAMP, UNFIT, Bot, find
 from agents.bots.knowledge import (
-    CARDS,
-    COLOURS,
     MAX_SLOTS,
     MEMORY,
+    SEATS,
+    Hands,
+    draw_hand,
+    private,
+    recall,
+    remember,
+    tell_hand,
+    tidy,
+)
+from games.hanabi.cards import (
+    CARDS,
+    COLOURS,
     OF_HINT,
     OF_RANKS,
     RANKS,
-    SEATS,
-    STAMP,
-    Hands,
     all_cards,
     chance,
     copies,
-    draw_hand,
-    find,
     hidden_pile,
     one_colour,
     one_rank,
     playable,
-    private,
-    recall,
-    remember,
     single,
     size,
-    tell_hand,
-    tidy,
     useless,
     valuable,
     weigh,

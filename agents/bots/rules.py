@@ -20,12 +20,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.bots.knowledge import (
+from agents.bots.core import draw
+from games.hanabi.cards import (
     COLOURS,
     OF_HINT,
     RANKS,
     chance,
-    draw,
     hidden_pile,
     hinted,
     playable,

@@ -9,8 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.bots.core import DONE, Bot
-from agents.bots.knowledge import STAMP, digest, find
+from agents.bots.core import DONE, STAMP, Bot, digest, find
 from agents.bots.rules import Kind, Rule, first_move, rule_list
 from games.hanabi.view import VIEW, play_choice, read
 

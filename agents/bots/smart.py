@@ -13,28 +13,28 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.bots.core import DONE, UNFIT, Bot
+from agents.bots.core import DONE, STAMP, UNFIT, Bot, find
 from agents.bots.knowledge import (
-    COLOURS,
     MAX_SLOTS,
     MEMORY,
-    OF_HINT,
-    RANKS,
     SEATS,
-    STAMP,
     Hands,
-    all_cards,
-    chance,
     draw_hand,
-    find,
-    hidden_pile,
-    playable,
     private,
     recall,
     remember,
-    size,
     tell_hand,
     tidy,
+)
+from games.hanabi.cards import (
+    COLOURS,
+    OF_HINT,
+    RANKS,
+    all_cards,
+    chance,
+    hidden_pile,
+    playable,
+    size,
     useless,
     valuable,
 )

@@ -13,9 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.bots.core import DONE
-from agents.bots.knowledge import STAMP, hidden_pile, hinted, playable, present
+from agents.bots.core import DONE, STAMP
 from agents.core import Observations
+from games.hanabi.cards import hidden_pile, hinted, playable, present
 from games.hanabi.phrases import PHRASEBOOK
 from games.hanabi.view import VIEW, play_choice, read
 from games.text import Phrasebook, Translation

@@ -64,9 +64,15 @@ VALIDATE = Part(rule_lists=(), lists_seed=10_000, conventions=("hanabi",))
 TEST = Part(
     rule_lists=("bot:piers", "bot:internal", "bot:van-den-bergh"),
     lists_seed=20_000,
-    conventions=("bot:holmes", "bot:information", "hanabi-2p"),
+    conventions=(
+        "bot:holmes",
+        "bot:information",
+        "bot:referential-sieve",
+        "bot:value",
+        "hanabi-2p",
+    ),
 )
-"""What is reported."""
+"""What is reported. The sieve and the value player share no code or rules with anybody else."""
 
 PARTS = {"train": TRAIN, "validate": VALIDATE, "test": TEST}
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import games
-from agents.bots import NAMES, Bot, make
-from agents.bots.knowledge import MEMORY
+from agents.bots import NAMES, Bot, knowledge, make, sieve_marks, value
 from agents.core import Observations
 from games.hanabi import HanabiBatched, HanabiConfig, configure
 from games.hanabi.rules import MAX_RANKS
@@ -29,11 +28,18 @@ SCORES = {
     "holmes": (21.3, 21.4, 21.0, 19.3),
     "smart": (23.1, 23.4, 22.6, 20.9),
     "information": (21.3, 24.4, 24.8, 24.9),
+    "referential-sieve": (22.5, 22.9, 22.7, 21.1),
+    "value": (20.4, 21.3, 20.6, 18.8),
 }
 # The first of them waits for its player to be compiled.
 pytestmark = pytest.mark.timeout(600)
 
 BELIEVERS = ("holmes", "smart", "information")
+MEMORIES = {
+    **dict.fromkeys(BELIEVERS, knowledge.MEMORY),
+    "referential-sieve": sieve_marks.MEMORY,
+    "value": value.MEMORY,
+}
 
 
 def hanabi(players: int) -> games.Setting:
@@ -57,8 +63,10 @@ def test_scores(name: str, players: int) -> None:
         assert result.mean("score") < 0.3
     elif name not in BELIEVERS:
         assert result.mean("lost") < 0.02
-    if name == "information":
+    if name in ("information", "referential-sieve"):
         assert result.mean("lost") == 0
+    if name in ("referential-sieve", "value"):  # partners that are worth to get on with
+        assert result.mean("score") > 18
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -188,7 +196,7 @@ def test_strangers_can_sit_at_one_table(players: int) -> None:
     n, bots = 45, [make(name) for name in NAMES]
     batch, rng = HanabiBatched(configure(players=players), n, seed=1), np.random.default_rng(0)
     sits = rng.integers(len(bots), size=(n, players))
-    memory = np.zeros((n, players, MEMORY), np.float32)
+    memory = np.zeros((n, players, max(MEMORIES.values())), np.float32)
     everywhere, ended = np.arange(n), 0
     for _ in range(120):
         seat, moves = batch.seat.astype(int), np.zeros(n, np.int64)
@@ -206,8 +214,8 @@ def test_strangers_can_sit_at_one_table(players: int) -> None:
 def test_nothing_is_asked_of_no_rows() -> None:
     batch, bot = HanabiBatched(configure(), 4), make("smart")
     none = observations(batch)[np.zeros(0, np.int64)]
-    choices, values, memory = bot.act(none, np.zeros((0, MEMORY), np.float32))
-    assert (choices.shape, memory.shape) == ((0,), (0, MEMORY))
+    choices, values, memory = bot.act(none, np.zeros((0, bot.memory_size), np.float32))
+    assert (choices.shape, memory.shape) == ((0,), (0, bot.memory_size))
     assert values.shape == (0, batch.max_choices)
 
 
@@ -221,7 +229,7 @@ def test_what_it_cannot_play_is_said(name: str) -> None:
     with pytest.raises(ValueError, match=f"bot:{name} plays Hanabi, and row 0 holds other facts"):
         bot.act(wrong, memory)
     wide = HanabiBatched(HanabiConfig(2, hand_size=6), 2)
-    if name in BELIEVERS:
+    if name in MEMORIES:
         with pytest.raises(ValueError, match="at most 5 cards in a hand"):
             bot.act(observations(wide), memory)
     else:
@@ -237,4 +245,4 @@ def test_a_bot_is_a_policy() -> None:
         bot = make(name)
         assert isinstance(bot, Bot)
         assert (bot.name, bot.version) == (name, 0)
-        assert bot.memory_size == (MEMORY if name in BELIEVERS else 0)
+        assert bot.memory_size == MEMORIES.get(name, 0)
