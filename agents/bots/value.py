@@ -110,7 +110,7 @@ def _unseen(table: Any, owner: Int, counts: Counts) -> None:
 @njit(nogil=True)
 def _misfire(table: Any) -> float:
     """What a misfire costs, in points."""
-    return _LIFE[min(np.int64(table.lives), 3)]
+    return float(_LIFE[table.lives if table.lives < 3 else 3])
 
 
 @njit(nogil=True)

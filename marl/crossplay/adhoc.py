@@ -7,7 +7,8 @@ order of turns goes round from game to game, and game i of every meeting is deal
 Rule lists and conventions are averaged apart, every partner weighing the same; the random lists are
 one partner, another list from game to game. Intervals are bootstrapped (Efron 1979; percentiles)
 over deals, those of the random lists over lists. A partner that an agent met in training, or that
-it is itself, is marked and left out of a learning agent's means.
+it is itself, is marked and left out of a learning agent's means. Shares are of the best response
+to each partner (``marl.crossplay.best_response``).
 """
 
 from __future__ import annotations
@@ -21,35 +22,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from games.settings import Setting
 from marl.acting.table import Played, StoppedError, never, play_many
-from marl.core import Policy
+from marl.crossplay import best_response
 from marl.crossplay.matrix import LEVEL, LOST, RESAMPLES, Estimate, Sample
+from marl.crossplay.partners import (
+    CONVENTIONS,
+    RULE_LISTS,
+    Partner,
+    partners_of,
+    roles,
+    seating,
+)
 from marl.runs import roster
 from marl.runs.split import PARTS, met
 
-GUEST, HOSTS = "guest", "hosts"
-RULE_LISTS, CONVENTIONS = "rule lists", "conventions"
-FRESH_LISTS = "random lists"
 REFERENCES = ("bot:piers", "bot:iggi")
 """Whose rows stand below everybody's."""
-
-
-@dataclass(frozen=True)
-class Partner:
-    """Somebody to be met.
-
-    Attributes:
-        name: in tables.
-        kind: ``RULE_LISTS`` or ``CONVENTIONS``.
-        policies: who takes its seats, another from game to game.
-    """
-
-    name: str
-    kind: str
-    policies: tuple[Policy, ...]
 
 
 @dataclass(frozen=True)
@@ -65,6 +55,9 @@ class Meeting:
         scores: by outcome but ``lost``, the headline first.
         lost_share: share of games that were lost, None where a game cannot be.
         met: whether the agent had met the partner in training, or is it.
+        best: who does best beside the partner, as far as is known; None where nothing is.
+        best_score: what they come to.
+        share: of that, by the headline.
     """
 
     agent: str
@@ -76,6 +69,9 @@ class Meeting:
     scores: Mapping[str, Estimate]
     lost_share: float | None
     met: bool
+    best: str | None
+    best_score: float | None
+    share: float | None
 
 
 @dataclass(frozen=True)
@@ -87,6 +83,7 @@ class Average:
         partners: how many are averaged.
         scores: by outcome but ``lost``; None where there is no partner.
         lost_share: likewise.
+        share: of the best responses; None where they are not known.
     """
 
     agent: str
@@ -96,6 +93,7 @@ class Average:
     partners: int
     scores: Mapping[str, Estimate] | None
     lost_share: float | None
+    share: float | None
 
 
 @dataclass(frozen=True)
@@ -117,49 +115,6 @@ class Adhoc:
     meetings: tuple[Meeting, ...]
     averages: tuple[Average, ...]
     whole: bool = True
-
-
-def partners_of(part: str, device: str = "cpu") -> list[Partner]:
-    """The partners of a part of the split, the rule lists first.
-
-    Raises:
-        ValueError: if there is no such part.
-    """
-    if part not in PARTS:
-        raise ValueError(f"there is no part {part!r} of the split: choose from {', '.join(PARTS)}")
-    chosen = PARTS[part]
-    kinds = {RULE_LISTS: chosen.rule_lists, CONVENTIONS: chosen.conventions}
-    found = [
-        Partner(name, kind, (roster.load(name, device).policy,))
-        for kind, names in kinds.items()
-        for name in names
-    ]
-    lists = tuple(roster.load(name).policy for name in chosen.lists)
-    found.insert(len(chosen.rule_lists), Partner(FRESH_LISTS, RULE_LISTS, lists))
-    return found
-
-
-def seating(players: int, games: int, role: str, partners: int) -> NDArray[np.int64]:
-    """Who sits where.
-
-    Args:
-        players: seats of a game.
-        games: how many.
-        role: of the agent.
-        partners: how many policies the partner is, each with the guest in every place in turn.
-
-    Returns:
-        int64 [games, players], 0 for the agent and k for the k-th policy of the partner.
-    """
-    game = np.arange(games)[:, None]
-    alone = np.arange(players) == game % players
-    mine = alone if role == GUEST else ~alone
-    return np.where(mine, 0, 1 + game // players % partners)
-
-
-def roles(setting: Setting) -> tuple[str, ...]:
-    """The roles that differ: of two players each is the other's guest."""
-    return (GUEST,) if setting.players == 2 else (GUEST, HOSTS)
 
 
 def measure(
@@ -231,7 +186,9 @@ def measure(
                             played, setting.players, len(partner.policies), seed
                         )
                         estimates = {k: v.estimate() for k, v in samples[partner.name].items()}
-                        meetings.append(_meeting(member, partner, setting, role, played, estimates))
+                        meetings.append(
+                            _meeting(member, partner, setting, role, played, estimates, part)
+                        )
                     ours = meetings[first:]
                     averages += [
                         _average(ours, kind, samples) for kind in (RULE_LISTS, CONVENTIONS)
@@ -248,6 +205,7 @@ def _meeting(
     role: str,
     played: Played,
     scores: Mapping[str, Estimate],
+    best: best_response.BestResponse | None,
 ) -> Meeting:
     return Meeting(
         member.name,
@@ -259,6 +217,9 @@ def _meeting(
         scores,
         float(played.outcome[LOST].mean()) if LOST in played.outcome else None,
         partner.name in _known(member),
+        None if best is None else best.best,
+        None if best is None else best.score,
+        None if best is None else next(iter(scores.values())).mean / best.score,
     )
 
 
@@ -303,6 +264,7 @@ def _average(
         for name in (one.scores if chosen else ())
     }
     lost = [m.lost_share for m in chosen if m.lost_share is not None]
+    shares = [m.share for m in chosen if m.share is not None]
     return Average(
         one.agent,
         kind,
@@ -311,6 +273,7 @@ def _average(
         len(chosen),
         scores or None,
         float(np.mean(lost)) if lost else None,
+        float(np.mean(shares)) if shares and len(shares) == len(chosen) else None,
     )
 
 

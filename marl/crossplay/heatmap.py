@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # From no points to a perfect game. Luminance falls all the way, so it reads in grey as well.
 _STOPS = ("#fbf4e6", "#f5dca6", "#b5d3a2", "#5fae9f", "#2a7a92", "#173f5f")
-_INK, _PAPER = "#1d2530", "#ffffff"
+INK, PAPER = "#1d2530", "#ffffff"
 _TILE = 0.62  # inches
 _APART = 0.9  # tiles from the last column of cells to the middle of what stands beside them
 
@@ -79,7 +79,7 @@ def save(path: Path, matrix: Matrix, top: float) -> None:
     _draw(panel, matrix, top)
     panel.set_xlim(-0.5, width - 0.5)
     panel.set_ylim(n - 0.5, -0.5)
-    panel.tick_params(length=0, labelsize=9, colors=_INK)
+    panel.tick_params(length=0, labelsize=9, colors=INK)
     panel.spines[:].set_visible(False)
     # The rest stands around the tiles, at distances in inches; the picture is cut to fit.
     shades = ListedColormap([[c / 255 for c in colour(i / 255)] for i in range(256)])
@@ -88,19 +88,19 @@ def save(path: Path, matrix: Matrix, top: float) -> None:
         cax=figure.add_axes((1 + 0.3 / width, 0, 0.2 / width, 1)),
     )
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(length=0, labelsize=8, colors=_INK)
-    bar.set_label(f"mean {outcome(matrix.rules[0])}", fontsize=8, color=_INK)
+    bar.ax.tick_params(length=0, labelsize=8, colors=INK)
+    bar.set_label(f"mean {outcome(matrix.rules[0])}", fontsize=8, color=INK)
     figure.canvas.draw()
     left = min(text.get_window_extent().x0 for text in panel.get_yticklabels())
     roof = max(text.get_window_extent().y1 for text in panel.get_xticklabels())
     left, roof = left / figure.bbox.width, roof / figure.bbox.height
     heading = f"Cross-play of {matrix.setting.name}"
     inch = 1 / (_TILE * n)
-    figure.text(left, roof + 0.2 * inch, heading, fontsize=14, fontweight="bold", color=_INK)
-    footer: dict[str, Any] = {"fontsize": 8.5, "linespacing": 1.5, "va": "top", "color": _INK}
+    figure.text(left, roof + 0.2 * inch, heading, fontsize=14, fontweight="bold", color=INK)
+    footer: dict[str, Any] = {"fontsize": 8.5, "linespacing": 1.5, "va": "top", "color": INK}
     figure.text(left, -0.2 * inch, _footer(matrix), **footer)
     figure.savefig(
-        path, dpi=150, metadata={"Software": None}, facecolor=_PAPER, bbox_inches="tight",
+        path, dpi=150, metadata={"Software": None}, facecolor=PAPER, bbox_inches="tight",
         pad_inches=0.25,
     )  # fmt: skip
     plt.close(figure)
@@ -131,10 +131,10 @@ def _draw(panel: Axes, matrix: Matrix, top: float) -> None:
         for hosts in range(n):
             figures = matrix.cells.get((guest, hosts))
             estimate = None if figures is None else figures.scores[matrix.rules[0]]
-            _tile(panel, hosts, guest, estimate, top, bold=guest == hosts)
+            tile(panel, hosts, guest, estimate, top, bold=guest == hosts)
     for row, agent in enumerate(matrix.agents):
         estimate = None if agent.cross_play is None else agent.cross_play[matrix.rules[0]]
-        _tile(panel, n - 0.5 + _APART, row, estimate, top, bold=False)
+        tile(panel, n - 0.5 + _APART, row, estimate, top, bold=False)
     names = labels(matrix.names)
     panel.set_xticks(
         [*range(n), n - 0.5 + _APART],
@@ -147,24 +147,26 @@ def _draw(panel: Axes, matrix: Matrix, top: float) -> None:
     panel.set_yticks(range(n), names)
 
 
-def _tile(
-    panel: Axes, x: float, y: float, estimate: Estimate | None, top: float, bold: bool
+def tile(
+    panel: Axes, x: float, y: float, estimate: Estimate | None, top: float, bold: bool = False
 ) -> None:
-    """One figure on its colour; an empty tile is hatched."""
+    """Draws one figure on its colour around (x, y), a unit wide; an empty tile is hatched."""
     from matplotlib.patches import Rectangle
 
     corner = (x - 0.5, y - 0.5)
     if estimate is None:
-        tile = Rectangle(corner, 1, 1, facecolor="#eeeeee", edgecolor="#cccccc", hatch="////", lw=0)
-        panel.add_patch(tile)
+        empty = Rectangle(
+            corner, 1, 1, facecolor="#eeeeee", edgecolor="#cccccc", hatch="////", lw=0
+        )
+        panel.add_patch(empty)
         return
     rgb = colour(estimate.mean / top)
     face = [c / 255 for c in rgb]
-    panel.add_patch(Rectangle(corner, 1, 1, facecolor=face, edgecolor=_PAPER, lw=1.5))
+    panel.add_patch(Rectangle(corner, 1, 1, facecolor=face, edgecolor=PAPER, lw=1.5))
     if bold:
         inner = (x - 0.46, y - 0.46)
-        panel.add_patch(Rectangle(inner, 0.92, 0.92, fill=False, edgecolor=_INK, lw=1.4))
-    ink = _PAPER if is_dark(rgb) else _INK
+        panel.add_patch(Rectangle(inner, 0.92, 0.92, fill=False, edgecolor=INK, lw=1.4))
+    ink = PAPER if is_dark(rgb) else INK
     weight = "bold" if bold else "normal"
     panel.text(
         x, y - 0.1, f"{estimate.mean:.1f}", ha="center", va="center", size=10.5, color=ink,

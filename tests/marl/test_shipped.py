@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import games
 from marl.acting.evaluate import evaluate
+from marl.acting.table import play_many
 from marl.runs import roster
 
 # What they reach over 1000 games, less four standard errors of the 200 that are played here.
@@ -13,6 +15,7 @@ from marl.runs import roster
 LEAST = {
     "hanabi": {"hanabi:2": 14.5, "hanabi:3": 13.5, "hanabi:4": 14.0, "hanabi:5": 13.0},
     "hanabi-2p": {"hanabi:2": 19.0},
+    "hanabi-2p-adhoc": {"hanabi:2": 14.5},
     "hanabi-2p-taught": {"hanabi:2": 19.0},
     "parcels": {"parcels@emulated=false@sparks=1": 23.8, "parcels@emulated=false": 23.8},
     "simple-reference-taught": {"simple-reference": -9.7},
@@ -29,6 +32,16 @@ def test_they_play_as_well_as_is_said(name: str) -> None:
     assert member.config.games == tuple(LEAST[name])
     for setting, least in LEAST[name].items():
         assert evaluate(member.policy, games.setting(setting), 200, 1).mean() > least
+
+
+@pytest.mark.parametrize("partner", ["bot:piers", "bot:internal", "bot:van-den-bergh"])
+def test_who_learned_with_partners_gets_on_with_others(partner: str) -> None:
+    """Partners it never met (docs/adhoc.md), the last life guarded: hardly a game is lost."""
+    policies = [roster.load(name).policy for name in ("hanabi-2p-adhoc+guard", partner)]
+    seats = np.arange(100)[:, None] + np.arange(2) & 1
+    outcome = play_many(games.setting("hanabi", players=2), policies, 100, 1, seats).outcome
+    assert outcome["lost"].mean() <= 0.02
+    assert outcome["score"].mean() > {"bot:internal": 12.0}.get(partner, 15.0)
 
 
 def test_who_learned_to_sort_sorts_on_the_cartridges() -> None:
