@@ -186,8 +186,9 @@ def measure(
                             played, setting.players, len(partner.policies), seed
                         )
                         estimates = {k: v.estimate() for k, v in samples[partner.name].items()}
+                        best = best_response.known().get((part, partner.name, setting.name, role))
                         meetings.append(
-                            _meeting(member, partner, setting, role, played, estimates, part)
+                            _meeting(member, partner, setting, role, played, estimates, best)
                         )
                     ours = meetings[first:]
                     averages += [

@@ -174,11 +174,10 @@ def draw(path: Path, found: Adhoc) -> None:
         ax.tick_params(length=0, labelsize=9, colors=INK)
         ax.spines[:].set_visible(False)
     rule = next(iter(found.meetings[0].scores))
-    figure.text(
-        0.02, 0.0,
+    axes[-1, 0].set_xlabel(
         f"mean {outcome(rule)}; {found.games} games with each partner; ± one standard error\n"
         "framed: met in training, or itself, and not in the mean",
-        fontsize=8.5, color=INK, va="top",
+        fontsize=8.5, color=INK, loc="left",
     )  # fmt: skip
     figure.tight_layout()
     metadata = {"Software": None} if path.suffix == ".png" else None

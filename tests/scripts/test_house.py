@@ -44,6 +44,7 @@ NUMBERS = {
     "bots": {
         "games.chance",
         "games.gameboy.pieces",
+        "games.hanabi.cards",
         "games.hanabi.phrases",
         "games.hanabi.view",
         "games.mpe.phrases",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agents.core import Observations
 from games.core import Step
 from marl.runs import roster
 from marl.runs.config import TrainConfig, from_dict, to_dict
@@ -130,3 +131,36 @@ def test_who_cannot_be_a_partner_is_said_before_anything_is_begun(tmp_path: Path
     frozen = PartnersConfig(names=(str(tmp_path / "frozen"),))
     assert train(replace(CONFIG, partners=frozen), tmp_path / "c", updates=2).learner.updates == 2
     assert not (tmp_path / "a").exists()
+
+
+def test_partners_are_met_under_other_names_too() -> None:
+    """With Other-Play a partner reads other colours than are dealt, and its moves are still its."""
+    run = SerialRun(
+        replace(
+            MIXED,
+            games=("hanabi:2",),
+            partners=PartnersConfig(names=("hanabi-2p",), self_play=0.0),
+            actor=replace(CONFIG.actor, other_play=True),
+            warm_up=10_000,
+        )
+    )
+    (actor,) = run.actors
+    partner = actor.table.policies[1]
+    read, act = set[str](), partner.act
+
+    def watched(observations: Observations, memory: np.ndarray) -> object:
+        assert partner.phrasebook is not None
+        for row, count in zip(observations.facts, observations.fact_counts, strict=True):
+            read.add(" ".join(sorted(partner.phrasebook.render(row[:count]))))
+        return act(observations, memory)
+
+    partner.act = watched  # type: ignore[method-assign, assignment]
+    dealt = set[str]()
+    for _ in range(6):
+        game = actor.game.game  # type: ignore[attr-defined]
+        for row, count in zip(game.facts, game.fact_counts, strict=True):
+            dealt.add(" ".join(sorted(game.phrasebook.render(row[:count]))))
+        run.step()
+    assert len(read) > 10
+    # Of 120 orders of five colours one leaves all as it is.
+    assert len(read & dealt) < 0.2 * len(read)
