@@ -183,7 +183,7 @@ def _show(found: Adhoc) -> None:
         meetings = [m for m in found.meetings if (m.setting, m.role) == (setting, role)]
         averages = [a for a in found.averages if (a.setting, a.role) == (setting, role)]
         shown = Table(title=f"{setting}, as {role}", title_justify="left")
-        shown.add_column("partner")
+        shown.add_column("partner", no_wrap=True)
         for label in labels([agent.removeprefix("bot:") for agent in agents]):
             shown.add_column(escape(label), justify="right")
         shown.add_column("best response", justify="right")
@@ -201,7 +201,7 @@ def _show(found: Adhoc) -> None:
             cells = (_cell(a.scores, a.lost_share) for a in means)
             shown.add_row(f"mean, {kind}", *cells, style="bold")
             shares = ("-" if a.share is None else f"{a.share:.0%}" for a in means)
-            shown.add_row("of the best response", *shares, style="bold", end_section=True)
+            shown.add_row("of the best", *shares, style="bold", end_section=True)
         Console().print(shown)
     print("score, a lost game counts 0; ± half of the 95 % interval; share of games lost")
     print("* met in training, or itself: not in the mean")
