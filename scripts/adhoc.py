@@ -158,8 +158,8 @@ def _tell(bar: GamesBar, what: str, games: int) -> None:
 
 def _settings(agents: Sequence[str], players: str | None) -> tuple[Setting, ...]:
     """What is played: Hanabi by so many players, or else what all agents were made for of it."""
-    if players is not None:
-        return parse_all(complete(("hanabi",), players, None))
+    if players is not None or not agents:
+        return parse_all(complete(("hanabi",), players or "2-5", None))
     from marl.runs.own_settings import common_settings
     from marl.runs.roster import load
 
