@@ -20,7 +20,8 @@ from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE
 from marl.runs.monitor import read_metrics
 from marl.runs.saving import refuse_second
-from scripts.train import DEFAULT_MINUTES, Train, read, run
+from scripts.train_options import DEFAULT_MINUTES, Train, read
+from scripts.train_run import run
 from transport.child import FatalError
 from transport.claim import Claim
 from transport.launch import ProcessDiedError, Role, Supervisor

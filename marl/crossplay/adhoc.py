@@ -36,7 +36,7 @@ from marl.crossplay.partners import (
     seating,
 )
 from marl.runs import roster
-from marl.runs.split import PARTS, met
+from marl.runs.split import PARTS
 
 REFERENCES = ("bot:piers", "bot:iggi")
 """Whose rows stand below everybody's."""
@@ -235,7 +235,7 @@ def _known(member: roster.Member) -> frozenset[str]:
     """The partners that an agent has met, or is; those who play by rules have met nobody."""
     if member.folder is None:
         return frozenset()
-    return met(member.config) | {member.folder.name}
+    return member.config.met() | {member.folder.name}
 
 
 def _samples(played: Played, players: int, policies: int, seed: int) -> dict[str, Sample]:

@@ -155,6 +155,14 @@ class TrainConfig:
         """
         return choose(self.settings(), self.learner, self.actor, self.per_setting)
 
+    def met(self) -> frozenset[str]:
+        """The partners that the agent met or came from in training, by their names in the roster.
+
+        Those that its own partners or teachers had met are not among them.
+        """
+        names = [self.imitate, self.start, *(name for name, _ in self.partners.weighted())]
+        return frozenset(Path(name).name for name in names if name)
+
     def _settle(self, chosen: Sequence[Hyperparameters]) -> None:
         """Writes down what was left to the games: a run keeps it, whatever they say later."""
         object.__setattr__(self, "learner", common(self.learner, chosen))

@@ -5,18 +5,13 @@ for reasons that can be seen; *conventions* mean more by a hint than it says, an
 can only be guessed at.
 
 Where an agent has met a partner in training, figures with that partner say so
-(:func:`met`): the split is a promise of those who train, not a lock.
+(``TrainConfig.met``): the split is a promise of those who train, not a lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from marl.runs.config import TrainConfig
 
 LISTS = 32
 """Random lists of each part."""
@@ -75,12 +70,3 @@ TEST = Part(
 """What is reported. The sieve and the value player share no code or rules with anybody else."""
 
 PARTS = {"train": TRAIN, "validate": VALIDATE, "test": TEST}
-
-
-def met(config: TrainConfig) -> frozenset[str]:
-    """The partners that an agent met or came from in training, by their names in the roster.
-
-    Those that its own partners or teachers had met are not among them.
-    """
-    names = [config.imitate, config.start, *(name for name, _ in config.partners.weighted())]
-    return frozenset(Path(name).name for name in names if name)

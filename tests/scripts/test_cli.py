@@ -22,7 +22,7 @@ from marl.runs.monitor import read_metrics
 from marl.runs.state import unflatten
 from scripts import cli
 from scripts.presets import PRESETS
-from scripts.train import Train
+from scripts.train_options import Train
 from tests.marl.players import exported
 from transport.launch import ProcessDiedError
 
@@ -341,7 +341,7 @@ def test_a_run_begins_with_imitation(tmp_path: Path) -> None:
 def test_the_preset_comes_before_the_options(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import scripts.train
+    import scripts.train_run
 
     seen = []
 
@@ -352,7 +352,7 @@ def test_the_preset_comes_before_the_options(
         seen.append(config)
         raise Done
 
-    monkeypatch.setattr(scripts.train, "train", train)
+    monkeypatch.setattr(scripts.train_run, "train", train)
     for preset in (["--preset", "paper"], ["--preset=paper"]):
         with pytest.raises(Done):
             troupe("train", "--learner.n-step", 5, *preset, "--run-dir", tmp_path / "r")

@@ -15,7 +15,6 @@ from marl.runs import roster
 from marl.runs.config import TrainConfig, from_dict, to_dict
 from marl.runs.partners import PartnersConfig
 from marl.runs.serial import SerialRun
-from marl.runs.split import met
 from marl.runs.state import flatten
 from marl.runs.train import train
 from tests.marl.runs.test_serial import CONFIG, assert_same
@@ -94,7 +93,7 @@ def test_a_run_with_partners_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 def test_the_configuration_comes_back_from_json() -> None:
     assert from_dict(json.loads(json.dumps(to_dict(MIXED)))) == MIXED
-    assert {"bot:smart", "bot:iggi", "hanabi-2p", "bot:list-5", "bot:list-7"} <= met(MIXED)
+    assert {"bot:smart", "bot:iggi", "hanabi-2p", "bot:list-5", "bot:list-7"} <= MIXED.met()
 
 
 @pytest.mark.parametrize(

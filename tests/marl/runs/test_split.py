@@ -13,7 +13,7 @@ from agents.bots.simple import RULES
 from marl.crossplay.cells import fingerprint
 from marl.runs import roster
 from marl.runs.config import TrainConfig
-from marl.runs.split import LISTS, PARTS, Part, met
+from marl.runs.split import LISTS, PARTS, Part
 
 
 def rules(part: Part) -> set[tuple[Rule, ...]]:
@@ -47,6 +47,6 @@ def test_everybody_can_be_met(part: str) -> None:
 
 
 def test_who_was_met_is_known() -> None:
-    assert met(TrainConfig()) == frozenset()
-    assert met(TrainConfig(imitate="bot:smart", start="runs/mine/")) == {"bot:smart", "mine"}
-    assert met(roster.load("hanabi-2p-taught").config) == {"bot:smart"}
+    assert TrainConfig().met() == frozenset()
+    assert TrainConfig(imitate="bot:smart", start="runs/mine/").met() == {"bot:smart", "mine"}
+    assert roster.load("hanabi-2p-taught").config.met() == {"bot:smart"}
