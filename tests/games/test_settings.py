@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -259,3 +263,26 @@ def test_a_room_is_told_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ("whist", 3, 7, 0, True, {}),
     ]
     assert [setting.name for setting in parse_all(["bridge", "whist"])] == ["bridge", "whist:4"]
+
+
+def test_a_sentence_has_the_same_id_in_every_process() -> None:
+    """Weights belong to ids, and are loaded elsewhere. The order of a set is no process's twin."""
+    pytest.importorskip("pygame")
+    # A console needs a title to be in it.
+    names = [name for name in GAMES if name != "gameboy"]
+    names += ["classic/tictactoe-v3", "stag-hunt@manager=incentives"]
+    code = (
+        "import json; from games import setting; "
+        f"print(json.dumps([list(setting(name).batched(1).phrasebook) for name in {names}]))"
+    )
+    found = []
+    for seed in ("0", "1"):  # in which sets of words are not in the same order
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed, "SDL_VIDEODRIVER": "dummy"},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        found.append(json.loads(run.stdout.splitlines()[-1]))
+    for name, one, other in zip(names, *found, strict=True):
+        assert one == other, name
