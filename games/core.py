@@ -60,7 +60,8 @@ class BatchedGame(Protocol):
     randomness depends on that number only.
 
     Attributes:
-        phrasebook: the sentences behind the ids.
+        phrasebook: the sentences behind the ids; a closed one has the same order in every process
+            (that of a set of words differs), for weights are saved under it.
         num_games: N.
         num_players: P, seats in each game.
         roles: the role of each seat, P names. Seats of one role observe and choose alike, so that

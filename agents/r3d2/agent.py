@@ -333,9 +333,9 @@ class R3D2Agent(nn.Module):
         self._tables = None
 
     def phrases_state(self) -> dict[str, Any]:
-        """Of an open phrasebook, its sentences and the active set; of a closed one, nothing."""
+        """Of an open phrasebook, its sentences and the active set; of a closed one, a checksum."""
         if self.phrasebook.closed:
-            return {}
+            return {"checksum": self.reader.checksum}
         return {
             "book": list(self.phrasebook),
             "facts": self.facts.ids,
@@ -346,9 +346,15 @@ class R3D2Agent(nn.Module):
         """Takes over a ``phrases_state()``: the same sentences under the same ids and rows.
 
         Raises:
-            ValueError: if the phrasebook holds other sentences under these ids.
+            ValueError: if the phrasebook holds other sentences under these ids, or the weights were
+                learned with other words.
         """
-        if state:
+        if "checksum" in state and state["checksum"] != self.reader.checksum:
+            raise ValueError(
+                "these weights were learned with other words, or with the same in another order: "
+                "play them with the version of the game that they were learned in"
+            )
+        if "book" in state:
             self.phrasebook.adopt(state["book"])
             self.facts, self.choices = ActiveSet(open=True), ActiveSet(open=True)
             self.admit(state["facts"], state["choices"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -68,6 +70,11 @@ class TextReader(nn.Module):
         scales = (values.clamp_min(0) + WHITENING_DAMP * values.max()).rsqrt()
         self.whiten.copy_(axes * scales)
         self.center.copy_(spread.mean(0).float() @ self.whiten)
+
+    @property
+    def checksum(self) -> int:
+        """Of the pieces that the rows of the language model's table stand for."""
+        return self.tokenizer.checksum
 
     @property
     def is_spread_out(self) -> bool:
@@ -141,10 +148,15 @@ class TextReader(nn.Module):
 class VectorReader(nn.Module):
     """No text: a free embedding for every phrase of the book, the baseline."""
 
-    def __init__(self, phrases: int, width: int) -> None:
+    def __init__(self, phrasebook: Phrasebook, width: int) -> None:
         super().__init__()
-        self.width = width
-        self.embedding = nn.Embedding(phrases, width)
+        self.width, self.phrasebook = width, phrasebook
+        self.embedding = nn.Embedding(len(phrasebook), width)
+
+    @property
+    def checksum(self) -> int:
+        """Of the sentences that the rows of the embedding stand for."""
+        return crc32("\n".join(self.phrasebook).encode())
 
     def forward(self, ids: Tensor) -> Tensor:
         """int64 [n] -> [n, width]."""
@@ -160,7 +172,7 @@ class VectorReader(nn.Module):
 def make_reader(config: R3D2Config, phrasebook: Phrasebook) -> TextReader | VectorReader:
     """The reader that a configuration asks for, with initial weights from the global generator."""
     if config.encoder == "vector":
-        return VectorReader(len(phrasebook), config.text_hidden)
+        return VectorReader(phrasebook, config.text_hidden)
     if config.language_model is not None:
         tokenizer: Tokenizer = WordPiece.from_folder(config.language_model)
         bert = Bert.from_folder(

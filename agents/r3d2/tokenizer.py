@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,11 @@ class Tokenizer:
 
     def __len__(self) -> int:
         """Number of tokens there are."""
+        raise NotImplementedError
+
+    @property
+    def checksum(self) -> int:
+        """The same where every token stands for the same."""
         raise NotImplementedError
 
     def _cut(self, word: str) -> tuple[int, ...]:
@@ -109,6 +115,11 @@ class HashedWords(Tokenizer):
     def __len__(self) -> int:
         """Number of tokens: padding, first, last, and two of each bucket."""
         return 3 + 2 * self.buckets
+
+    @property
+    def checksum(self) -> int:
+        """The number of buckets: the rest is the same everywhere."""
+        return self.buckets
 
     def _cut(self, word: str) -> tuple[int, ...]:
         digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
@@ -203,6 +214,11 @@ class WordPiece(Tokenizer):
     def __len__(self) -> int:
         """Number of pieces in the vocabulary."""
         return len(self.vocabulary)
+
+    @property
+    def checksum(self) -> int:
+        """Of the vocabulary, in its order."""
+        return crc32("\n".join(self.vocabulary).encode())
 
     def pieces(self, sentence: str) -> list[str]:
         """The pieces of one sentence, as a person reads them."""

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -136,10 +137,15 @@ def load(name: str, device: str = "cpu") -> Member:
             )
         folder = SHIPPED / name
     config = load_config(folder)
-    weights, updates = _weights(folder)
+    weights, updates, phrases = _weights(folder)
     games = [setting.batched(1) for setting in config.settings()]
     book = joined([game.phrasebook for game in games])
     agent = R3D2Agent(config.agent, book, config.seed).to(device)
+    if book.closed:
+        try:
+            agent.load_phrases(phrases)
+        except ValueError as error:
+            raise ValueError(f"{name} cannot be loaded: {error}") from error
     agent.load(updates, weights)
     for game in games:  # What its auxiliary head was asked, if it has one.
         agent.admit(labels=Translation(game.phrasebook, book)(game.label_phrases))
@@ -248,7 +254,9 @@ def export(member: Member, folder: Path) -> None:
     text = json.dumps(to_dict(member.config), indent=2) + "\n"
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
     weights = {k: v.cpu().contiguous() for k, v in agent.state_dict().items()}
-    save_file(weights, folder / WEIGHTS_FILE, metadata={"updates": str(member.updates)})
+    phrases = agent.phrases_state() if agent.phrasebook.closed else {}
+    about = {"updates": str(member.updates), "phrases": json.dumps(phrases)}
+    save_file(weights, folder / WEIGHTS_FILE, metadata=about)
     # It is made for its owner's eyes only: whoever may read the one file may read the other.
     shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
 
@@ -275,14 +283,16 @@ def _network(member: Member, purpose: str) -> R3D2Agent:
     raise ValueError(f"{member.name} plays by rules and has no weights {purpose}")
 
 
-def _weights(folder: Path) -> tuple[dict[str, Tensor], int]:
-    """The weights to play with, and how many updates they have seen."""
+def _weights(folder: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
+    """The weights to play with, how many updates they have seen, and of what phrases they are."""
     path = folder / WEIGHTS_FILE
     if path.is_file():
         try:
             with safe_open(path, framework="pt") as file:
-                updates = int((file.metadata() or {}).get("updates", 0))
-                return {name: file.get_tensor(name) for name in file.keys()}, updates  # noqa: SIM118
+                about = file.metadata() or {}
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                phrases = json.loads(about.get("phrases", "{}"))
+                return weights, int(about.get("updates", 0)), phrases
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged: {error}") from error
     try:
@@ -293,4 +303,4 @@ def _weights(folder: Path) -> tuple[dict[str, Tensor], int]:
         ) from None
     # The running mean of the weights plays better than the newest ones.
     average = {name: torch.as_tensor(array) for name, array in learner["average"].items()}
-    return average, int(learner["updates"])
+    return average, int(learner["updates"]), learner.get("phrases", {})

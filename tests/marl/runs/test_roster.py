@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agents.bots import NAMES
 from games import Setting
+from games.hanabi.batched import HanabiBatched
+from games.text import Phrasebook
 from marl.runs.roster import export, load
+from marl.runs.train import train
+from tests.marl.small_runs import CONFIG
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -32,3 +37,22 @@ def test_a_rule_based_player_has_nothing_to_export(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="bot:iggi plays by rules and has no weights to export"):
         export(load("bot:iggi"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("encoder", ["phrases", "vector"])
+def test_weights_are_not_loaded_among_words_in_another_order(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be taken for those of other words, and play badly without a word about it."""
+    config = replace(CONFIG, agent=replace(CONFIG.agent, encoder=encoder))
+    folders = [str(tmp_path / "run"), str(tmp_path / "exported")]
+    train(config, tmp_path / "run", updates=1)
+    export(load(folders[0]), tmp_path / "exported")
+    for folder in folders:
+        assert load(folder).updates == 1
+    sentences = list(Setting("hanabi", 2).batched(1).phrasebook)
+    turned = Phrasebook(reversed(sentences))
+    monkeypatch.setattr(HanabiBatched, "phrasebook", turned)
+    for folder in folders:
+        with pytest.raises(ValueError, match=f"{folder} cannot be loaded: .* in another order"):
+            load(folder)
