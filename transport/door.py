@@ -228,7 +228,7 @@ class Handshake:
                 and value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
             ):
                 raise self._refused(
-                    "this client has a key, and the server wants none"
+                    "this client has a key, and the server has none"
                     if self._keyed
                     else "the server wants a key: pass the client's file that `troupe keys` made"
                 )
@@ -237,7 +237,9 @@ class Handshake:
                 # that is just being ended, for once.
                 self._cut_off += 1
                 if self._keyed and self._cut_off >= _CUT_OFF:
-                    raise self._refused("the server's key is not the one in this client's file")
+                    raise self._refused(
+                        "the server's key is not the one in this client's file, or it has none"
+                    )
 
     def close(self) -> None:
         """Looks no more. To be closed before the context."""

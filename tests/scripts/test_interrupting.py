@@ -67,7 +67,9 @@ def test_evaluate_reports_what_was_played(interrupted: Interrupted, tmp_path: Pa
     assert err.splitlines()[-1] == said
 
     # Nothing is reported of no games.
-    (tmp_path / "found.json").unlink()
+    file.unlink()
+    # (Whole games, so that many turns lie between the first game's end and the last one's.)
+    command = ("evaluate", "bot:information", "hanabi:5", "--games", 60_000, "--json", file)
     out, err = interrupted(1, *command)
     assert out == ""
     assert err.splitlines() == ["troupe evaluate: interrupted after 0 of 60,000 games"]

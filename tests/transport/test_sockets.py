@@ -335,7 +335,8 @@ def test_a_key_for_a_server_without_keys_is_an_error(tmp_path):
     with (
         pool(tmp_path, broker={"address": "tcp"}),
         client(tmp_path, keys=keys) as caller,
-        pytest.raises(RefusedError, match="has a key, and the server wants none"),
+        # If the server hangs up before its greeting is read, the key may be the wrong one as well.
+        pytest.raises(RefusedError, match=r"(server|it) has none"),
     ):
         caller.call(rows(1))
 

@@ -28,6 +28,7 @@ def inserted(run_dir):
     return {life: next_ for life, next_, *_ in state["ledger"]["accounts"]}
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 def test_three_hosts_train_and_a_cable_is_pulled(tmp_path):

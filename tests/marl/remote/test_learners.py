@@ -11,6 +11,7 @@ from tests.marl.remote.test_remote_run import CONFIG, Driver, metrics
 from tests.transport.test_launch import until
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 def test_a_helper_may_be_killed_and_all_go_on_from_the_last_checkpoint(tmp_path):

@@ -226,6 +226,7 @@ def test_a_checkpoint_is_of_all_shards_at_one_moment(crew, tmp_path):
         run.replay.load_state(state)
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 def test_a_run_with_shards_goes_on_without_one_and_resumes(tmp_path):
