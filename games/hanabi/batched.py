@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from games.core import Step, as_moves, no_choice
-from games.hanabi import engine, phrases
+from games.hanabi import belief, engine, phrases
 from games.hanabi.rules import COLOURS, MAX_RANKS, HanabiConfig
 from games.text import PAD
 
@@ -98,6 +99,12 @@ class HanabiBatched:
         if not left.all():
             rows = engine.Rows._make(array[left] for array in self._rows)
             self._show(rows, self.due_game[left])
+
+    def _show_games(self, over: NDArray[np.generic]) -> None:
+        """Shows the games as they stand, but for those that are over: bool [N]."""
+        engine.show(self._games, self._tables, self._show_all())
+        self.choice_counts[over] = 0
+        self._show_due()
 
     def step(self, move_index: ArrayLike) -> Step:
         """Makes one move in every game that is not over.
@@ -202,6 +209,62 @@ class HanabiBatched:
         engine.observe(self._games, self._tables, viewers, facts, counts)
         return facts, counts
 
+    def worlds(
+        self,
+        seats: ArrayLike,
+        seeds: NDArray[np.uint64],
+        games: NDArray[np.int64] | None = None,
+    ) -> HanabiBatched:
+        """Copies of games in which a seat's hand and the deck are drawn from what it may believe.
+
+        All orders of the hidden cards that agree with the hints are equally likely: the belief
+        under a random policy (``games.hanabi.belief``). Everything else is as in the game.
+
+        Args:
+            seats: integers, one a world or one for all: whose beliefs, absolute seats.
+            seeds: uint64 [M], one a world; a world depends on its game, seat and seed alone.
+            games: int64 [M], the game of which each is a world; None for every game once.
+
+        Returns:
+            M games that this batch shares nothing with, ready to step; those that are over do not
+            start again.
+
+        Raises:
+            ValueError: if a shape or index is wrong, or the hints of a game (from ``load_state``)
+                contradict its cards or one another.
+        """
+        which = np.arange(self.num_games) if games is None else np.asarray(games)
+        if which.ndim != 1 or which.dtype.kind not in "iu" or not len(which):
+            raise ValueError(f"games must be integers [M], got {which.dtype} {which.shape}")
+        wanted, count = np.asarray(seats), len(which)
+        if wanted.shape not in ((), (count,)) or wanted.dtype.kind not in "iu":
+            raise ValueError(
+                f"seats must be an integer or integers [{count}], got {wanted.dtype} {wanted.shape}"
+            )
+        for name, index, end in (
+            ("games", which, self.num_games),
+            ("seats", wanted, self.num_players),
+        ):
+            if ((index < 0) | (index >= end)).any():
+                wrong = index[(index < 0) | (index >= end)].flat[0]
+                raise ValueError(f"{name} must be from 0 to {end - 1}, got {wrong}")
+        streams = np.ascontiguousarray(seeds, np.uint64)
+        if streams.shape != (count,):
+            raise ValueError(f"seeds must have shape ({count},), got {streams.shape}")
+        drawn = self._games[which]
+        viewers = np.broadcast_to(wanted, count).astype(np.int64)
+        failed = belief.sample(drawn, self._tables, viewers, streams)
+        if failed >= 0:
+            raise ValueError(
+                f"the hints of game {which[failed]} contradict its cards or one another: "
+                "was its state changed by hand?"
+            )
+        over = ~np.isin(which, self.due_game)
+        other = copy.copy(self)
+        other.num_games, other._games, other._restart = count, drawn, False
+        other._show_games(over)
+        return other
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything needed to continue bit for bit: one array of GAME a field, copied."""
         arrays = {name: self._games[name].copy() for name in self._games.dtype.names or ()}
@@ -228,7 +291,5 @@ class HanabiBatched:
                 )
         for name in names:
             self._games[name] = arrays[name]
-        engine.show(self._games, self._tables, self._show_all())
-        if not self._restart:
-            self.choice_counts[arrays["over"]] = 0
-            self._show_due()
+        over = np.zeros(self.num_games, np.bool_) if self._restart else arrays["over"]
+        self._show_games(over)

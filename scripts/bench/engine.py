@@ -22,6 +22,8 @@ import numpy as np
 from pettingzoo import AECEnv
 
 import games
+from games.hanabi import HanabiBatched, belief, configure
+from games.hanabi.engine import GAME, make_tables
 from games.zoo import STOCK
 from scripts.bench import Row, rate
 
@@ -303,15 +305,17 @@ def peers() -> dict[str, tuple[Peer, ...]]:
 
 
 def run(seconds: float) -> Iterator[Row]:
-    """Measures ours and every peer that is installed: each game, and PettingZoo's Hanabi."""
+    """Measures ours and every installed peer: each game, PettingZoo's Hanabi; then beliefs."""
     known = peers()
-    share = seconds / (len(known) + sum(map(len, known.values())) + 4)
+    share = seconds / (len(known) + sum(map(len, known.values())) + 7)
     with one_core(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the peers' own deprecations
         for setting, others in known.items():
             yield from _batched(setting, others, share)
         for players in (2, 5):
             yield from _environments(players, share)
+        for players in (2, 3, 5):
+            yield from _worlds(players, share)
 
 
 def _batched(setting: str, others: tuple[Peer, ...], seconds: float) -> Iterator[Row]:
@@ -337,6 +341,31 @@ def _environments(players: int, seconds: float) -> Iterator[Row]:
 
     peer = Peer("hanabi_v5", "shimmy", "vector and mask", Subject(theirs, CHUNK))
     yield _compare(f"{what}, {peer.gives}", mine, peer, seconds)
+
+
+def _worlds(players: int, seconds: float) -> Iterator[Row]:
+    """What a world costs of the acting seat's belief, amid games, beside copying a game for it."""
+    config = configure(players=players)
+    batch, rng = HanabiBatched(config, NUM_GAMES), np.random.default_rng(0)
+    for _ in range(15):
+        batch.step((rng.random(NUM_GAMES) * batch.choice_counts).astype(np.int64))
+    records = np.zeros(NUM_GAMES, GAME)
+    for name, values in batch.state().items():
+        records[name] = values
+    seats, tables = batch.seat.astype(np.int64), make_tables(config)
+    seeds = np.arange(NUM_GAMES, dtype=np.uint64)
+
+    def draw() -> None:
+        belief.sample(records, tables, seats, seeds)
+        np.add(seeds, np.uint64(NUM_GAMES), out=seeds)
+
+    what = f"hanabi:{players}, a world of the acting seat's belief"
+    for does, call, share in (
+        ("hand and deck drawn", draw, 0.4),
+        ("copying the game for it", lambda: records.copy(), 0.2),
+        ("both, with facts and choices", lambda: batch.worlds(seats, seeds), 0.4),
+    ):
+        yield Row(f"{what}, {does}", 1e6 / rate(call, seconds * share) / NUM_GAMES, "us")
 
 
 def _compare(what: str, mine: Subject, peer: Peer, seconds: float) -> Row:

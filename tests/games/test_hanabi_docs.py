@@ -30,3 +30,4 @@ def test_programs_run() -> None:
     cards = [(c, r) for c in range(5) for r in range(5) for _ in range(config.copies(r))]
     names.update(deck=cards, batch=games.batched("hanabi", players=3, num_games=1))
     exec(programs[2], names)
+    exec(programs[3], names)

@@ -123,6 +123,16 @@ def test_the_engines_of_all_games_are_measured() -> None:
         peers[name][0].subject.make()()
 
 
+def test_worlds_are_drawn_beside_copies_of_games() -> None:
+    drawn, copied, whole = engine._worlds(2, 0.3)
+    assert {row.unit for row in (drawn, copied, whole)} == {"us"}
+    assert drawn.value is not None
+    assert copied.value is not None
+    assert whole.value is not None
+    assert 0 < copied.value < whole.value
+    assert 0 < drawn.value < whole.value
+
+
 def test_the_busy_processes_are_busy_and_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside them, what counts gets less of the machine, and no less done in its own time."""
 
