@@ -15,7 +15,7 @@ from games.hanabi import HanabiBatched, HanabiConfig, configure
 from games.hanabi.phrases import BLOCKS
 from games.hanabi.rules import MAX_COLOURS, MAX_RANKS
 
-DRAWS = 20_000
+DRAWS = 10_000
 SETTINGS = {
     "2p": configure(players=2),
     "3p": configure(players=3, random_first_player=True),
