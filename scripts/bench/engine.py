@@ -301,6 +301,7 @@ def peers() -> dict[str, tuple[Peer, ...]]:
             subject = Subject(partial(stock, name), CHUNK)
             known[name] = (Peer("PettingZoo", "pygame", "its own observations", subject),)
     alone = games.GAMES.keys() - STOCK.keys() - {name.partition(":")[0] for name in known}
+    alone.discard("gameboy")  # plays a cartridge that somebody has to bring
     return known | dict.fromkeys(sorted(alone), ())
 
 

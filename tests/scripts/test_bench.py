@@ -114,7 +114,8 @@ def test_rate_counts_calls_per_second(work: float, monkeypatch: pytest.MonkeyPat
 
 def test_the_engines_of_all_games_are_measured() -> None:
     peers = engine.peers()
-    assert {name.partition(":")[0] for name in peers} == set(games.GAMES)
+    # What needs a cartridge of one's own cannot be started by its name.
+    assert {name.partition(":")[0] for name in peers} == set(games.GAMES) - {"gameboy"}
     played = {name: [peer.name for peer in others] for name, others in peers.items()}
     for name in ("simple-reference", "simple-speaker-listener", "simple-spread"):
         assert played[name] == ["mpe2", "JaxMARL"]
