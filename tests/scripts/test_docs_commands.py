@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from games.settings import parse_all
+from scripts import train_options
 from scripts.arguments import parse
 from scripts.cli import COMMANDS
 from scripts.presets import PRESETS
@@ -45,7 +46,7 @@ def test_a_command_of_the_manuals_is_read(page: str, call: str) -> None:
             args = [*PRESETS[args[args.index("--preset") + 1]].options, *args]
         if not any(arg.startswith("--run-dir") for arg in args):
             args += ["--run-dir", "x"]
-        parse(module.Train, call, module.spelled(args))
+        parse(train_options.Train, call, train_options.spelled(args))
         return
     options = parse(module.Options, call, args)
     if name == "evaluate":
