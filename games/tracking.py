@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.chance import GOLDEN, mix
-from games.core import Step
+from games.core import Step, check_moves
 from games.text import PAD, Phrasebook
 
 DIRECTIONS = ("left", "right")
@@ -194,12 +194,9 @@ class TrackingBatched:
             move_index: integers [R]: the cell, or ``wait``.
 
         Raises:
-            ValueError: if an index names no choice.
+            ValueError: if the shape or type is wrong, or an index names no choice.
         """
-        move = np.asarray(move_index)
-        fits = move.shape == self.due_game.shape and move.dtype.kind in "iu"
-        if not fits or ((move < 0) | (move > self.wait)).any():
-            raise ValueError(f"a move must be 0 to {self.wait} in each game, got {move}")
+        move = check_moves(self, move_index)
         if self.between_frames is not None:
             self.between_frames()
         hit = np.zeros(self.num_games, bool)
