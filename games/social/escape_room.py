@@ -15,32 +15,24 @@ from itertools import product
 import numpy as np
 from numba import njit
 
-from games.blocks import lay_out, sentences
 from games.deeds import Deed
-from games.simultaneous import SHARED_FIELDS, Kernels, Sheet, Simultaneous
-from games.text import PAD, Phrasebook
-from games.words import LETTERS, number, plural, there_are
+from games.simultaneous import Kernels, Simultaneous
+from games.social import latest
+from games.social.latest import MAX_PLAYERS
+from games.words import number, plural
 
-MAX_PLAYERS = 5
 PLACES = ("lever", "start", "door")
 LEVER, START, DOOR = range(3)
 SCORING = ("welfare", "escaped")
 """All that was earned; how many left."""
 
-GAME = np.dtype(
-    [
-        *SHARED_FIELDS,
-        ("round", np.int16),
-        ("place", np.int8, MAX_PLAYERS),
-        ("outcome", np.float64, len(SCORING)),
-    ],
-    align=True,
-)
+GAME = np.dtype([*latest.GAME_FIELDS, ("outcome", np.float64, len(SCORING))], align=True)
+"""A room; the latest act of a seat is its place."""
 RULES = np.dtype(
     [
-        *((name, np.int64) for name in ("players", "pullers", "rounds", "heads")),
+        *latest.RULES_FIELDS,
+        ("pullers", np.int64),
         *((name, np.float64) for name in ("prize", "cost")),
-        *((name, np.int64) for name in ("left", "at", "go")),  # ids
     ],
     align=True,
 )
@@ -95,49 +87,26 @@ class EscapeRoomBatched(Simultaneous):
     ) -> None:
         self.config = config
         players, needed = config.players, config.needed
-        head = (
-            f"there are {players} players",
-            f"the door opens while {plural(needed, 'player')} {'is' if needed == 1 else 'are'} "
-            "at the lever",
-            f"who leaves through the open door gets {number(config.prize)}",
-            f"to go somewhere costs {number(config.cost)}",
-        )
-
-        def at(seat: int, place: int) -> str:
-            who = f"player {LETTERS[seat - 1]} is" if seat else "I am"
-            return f"{who} at the {PLACES[place]}"
-
-        blocks = lay_out(
-            (
-                ("HEAD", (len(head),), lambda i: head[i]),
-                ("LEFT", (config.rounds + 1,), lambda n: f"{there_are(n, 'round')} left"),
-                ("AT", (players + 1, len(PLACES)), at),
-                ("GO", (len(PLACES),), lambda place: f"I go to the {PLACES[place]}"),
-            )
+        words = latest.Words(
+            role="player",
+            head=(
+                f"there are {players} players",
+                f"the door opens while {plural(needed, 'player')} {'is' if needed == 1 else 'are'} "
+                "at the lever",
+                f"who leaves through the open door gets {number(config.prize)}",
+                f"to go somewhere costs {number(config.cost)}",
+            ),
+            acts=tuple(f"go to the {place}" for place in PLACES),
+            mine=tuple(f"I am at the {place}" for place in PLACES),
+            theirs=tuple(f"is at the {place}" for place in PLACES),
         )
         rules = np.zeros(1, RULES)[0]
-        rules["players"], rules["pullers"], rules["rounds"] = players, needed, config.rounds
-        rules["heads"], rules["prize"], rules["cost"] = len(head), config.prize, config.cost
-        for name in ("LEFT", "AT", "GO"):
-            rules[name.lower()] = blocks[name].base
-        shared = [*blocks["HEAD"].ids, *blocks["LEFT"].ids]
-        sheet = Sheet(
-            phrasebook=Phrasebook(sentences(blocks)),
-            players=players,
-            role="player",
-            scoring=SCORING,
-            max_score=optimum(config),
-            max_facts=len(head) + 1 + players,
-            max_choices=len(PLACES),
-            rounds=config.rounds,
-            fact_phrases=np.array([*shared, *blocks["AT"].ids[: -len(PLACES)]], np.int16),
-            onlooker_phrases=np.array([*shared, *blocks["AT"].ids[len(PLACES) :]], np.int16),
-            choice_phrases=np.array(blocks["GO"].ids, np.int16),
-            deeds=tuple(
-                Deed(place, f"go to the {place}", {f"I go to the {place}": 1.0}, offers=offers)
-                for place, offers in (("lever", (0.0, 1.2)), ("door", (0.0,)))
-            ),
-        )
+        rules["pullers"], rules["prize"], rules["cost"] = needed, config.prize, config.cost
+        deeds = [
+            Deed(place, f"go to the {place}", {f"I go to the {place}": 1.0}, offers=offers)
+            for place, offers in (("lever", (0.0, 1.2)), ("door", (0.0,)))
+        ]
+        sheet = latest.sheet(words, players, config.rounds, rules, SCORING, optimum(config), deeds)
         super().__init__(sheet, KERNELS, rules, GAME, num_games, seed, restart)
 
 
@@ -171,7 +140,7 @@ def begin(games, rules, which):  # type: ignore[no-untyped-def]
     for i in range(len(games)):
         if which[i]:
             games[i].round = 0
-            games[i].place[:] = START
+            games[i].latest[:] = START
             games[i].outcome[:] = 0.0
 
 
@@ -184,49 +153,20 @@ def play(games, rules, moves, running, rewards, over):  # type: ignore[no-untype
         game = games[i]
         pullers = 0
         for seat in range(rules.players):
-            pullers += moves[i, seat] - rules.go == LEVER
+            pullers += moves[i, seat] - rules.act == LEVER
         left = 0
         for seat in range(rules.players):
-            place = moves[i, seat] - rules.go
+            place = moves[i, seat] - rules.act
             if place == DOOR and pullers >= rules.pullers:
                 rewards[i, seat] = rules.prize
                 left += 1
-            elif place != game.place[seat]:
+            elif place != game.latest[seat]:
                 rewards[i, seat] = -rules.cost
-            game.place[seat] = place
+            game.latest[seat] = place
             game.outcome[0] += rewards[i, seat]
         game.round += 1
         game.outcome[1] += left
         over[i] = left > 0 or game.round == rules.rounds
 
 
-@njit(cache=True, nogil=True)
-def view(games, rules, first, facts, counts):  # type: ignore[no-untyped-def]
-    """Where everybody is; see ``Kernels.view``."""
-    players = rules.players
-    for i in range(len(games)):
-        for k in range(facts.shape[1]):
-            onlooker = first + k == players
-            out = facts[i, k]
-            for head in range(rules.heads):
-                out[head] = head
-            n = rules.heads
-            out[n] = rules.left + rules.rounds - games[i].round
-            n += 1
-            for offset in range(players):
-                seat = offset if onlooker else (first + k + offset) % players
-                out[n] = rules.at + (offset + onlooker) * 3 + games[i].place[seat]
-                n += 1
-            counts[i, k] = n
-            out[n:] = PAD
-
-
-@njit(cache=True, nogil=True)
-def offer(games, rules, choices, counts):  # type: ignore[no-untyped-def]
-    """The three places; see ``Kernels.offer``."""
-    for place in range(3):
-        choices[:, :, place] = rules.go + place
-    counts[:] = 3
-
-
-KERNELS = Kernels(begin, play, view, offer)
+KERNELS = Kernels(begin, play, latest.view, latest.offer)

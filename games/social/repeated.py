@@ -13,22 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from games.blocks import lay_out, sentences
 from games.deeds import Deed
-from games.simultaneous import SHARED_FIELDS, Kernels, Sheet, Simultaneous
-from games.text import PAD, Phrasebook
-from games.words import LETTERS, number, plural, there_are
+from games.simultaneous import Kernels, Simultaneous
+from games.social import latest
+from games.social.latest import MAX_PLAYERS
+from games.words import number, plural
 
-MAX_PLAYERS = 5
 MAX_ROUNDS = 1000
 SCORING = ("welfare", "cooperation")
 """All that was earned; share of the choices that cooperated."""
 
 GAME = np.dtype(
     [
-        *SHARED_FIELDS,
-        ("round", np.int16),
-        ("choice", np.int8, MAX_PLAYERS),  # of the latest round, 1 to cooperate
+        *latest.GAME_FIELDS,  # an act is 1 to cooperate
         ("cooperated", np.int64),  # choices so far
         ("outcome", np.float64, len(SCORING)),
     ],
@@ -36,9 +33,8 @@ GAME = np.dtype(
 )
 RULES = np.dtype(
     [
-        *((name, np.int64) for name in ("players", "rounds", "heads")),
+        *latest.RULES_FIELDS,
         ("pays", np.float64, (2, MAX_PLAYERS)),  # own choice, others that cooperate
-        *((name, np.int64) for name in ("left", "did", "act")),  # ids
     ],
     align=True,
 )
@@ -153,7 +149,7 @@ class StagHuntConfig:
 
 
 @dataclass(frozen=True)
-class _Words:
+class _Names:
     """What a game calls its two choices: the one that does not cooperate, and the one that does."""
 
     role: str
@@ -162,11 +158,11 @@ class _Words:
     offers: tuple[float, float]
 
 
-_WORDS = {
-    DilemmaConfig: _Words(
+_NAMES = {
+    DilemmaConfig: _Names(
         "player", ("defect", "cooperate"), ("defected", "cooperated"), (-1.2, 1.2)
     ),
-    StagHuntConfig: _Words(
+    StagHuntConfig: _Names(
         "hunter", ("hunt hares", "hunt the stag"), ("hunted hares", "hunted the stag"), (-0.5, 0.5)
     ),
 }
@@ -183,47 +179,27 @@ class RepeatedBatched(Simultaneous):
         restart: bool = True,
     ) -> None:
         self.config = config
-        words, head, players = _WORDS[type(config)], config.head, config.players
-
-        def did(seat: int, act: int) -> str:
-            who = f"{words.role} {LETTERS[seat - 1]}" if seat else "I"
-            return f"{who} {words.did[act]}"
-
-        blocks = lay_out(
-            (
-                ("HEAD", (len(head),), lambda i: head[i]),
-                ("LEFT", (config.rounds + 1,), lambda n: f"{there_are(n, 'round')} left"),
-                ("DID", (players + 1, 2), did),
-                ("ACT", (2,), lambda act: f"I {words.acts[act]}"),
-            )
+        names, players = _NAMES[type(config)], config.players
+        words = latest.Words(
+            role=names.role,
+            head=config.head,
+            acts=names.acts,
+            mine=tuple(f"I {did}" for did in names.did),
+            theirs=names.did,
         )
         rules = np.zeros(1, RULES)[0]
-        rules["players"], rules["rounds"], rules["heads"] = players, config.rounds, len(head)
         rules["pays"][:, :players] = config.pays
-        for name in ("LEFT", "DID", "ACT"):
-            rules[name.lower()] = blocks[name].base
-        shared = [*blocks["HEAD"].ids, *blocks["LEFT"].ids]
-        sheet = Sheet(
-            phrasebook=Phrasebook(sentences(blocks)),
-            players=players,
-            role=words.role,
-            scoring=SCORING,
-            max_score=optimum(config),
-            max_facts=len(head) + 1 + players,
-            max_choices=2,
-            rounds=config.rounds,
-            fact_phrases=np.array([*shared, *blocks["DID"].ids[:-2]], np.int16),
-            onlooker_phrases=np.array([*shared, *blocks["DID"].ids[2:]], np.int16),
-            choice_phrases=np.array(blocks["ACT"].ids, np.int16),
-            deeds=tuple(
-                Deed(
-                    words.acts[act].replace(" ", "-"),
-                    words.acts[act],
-                    {f"I {words.acts[act]}": 1.0},
-                    offers=(0.0, words.offers[act]),
-                )
-                for act in (1, 0)
-            ),
+        deeds = [
+            Deed(
+                names.acts[act].replace(" ", "-"),
+                names.acts[act],
+                {f"I {names.acts[act]}": 1.0},
+                offers=(0.0, names.offers[act]),
+            )
+            for act in (1, 0)
+        ]
+        sheet = latest.sheet(
+            words, players, config.rounds, rules, SCORING, optimum(config), deeds, since=1
         )
         super().__init__(sheet, KERNELS, rules, GAME, num_games, seed, restart)
 
@@ -246,7 +222,7 @@ def begin(games, rules, which):  # type: ignore[no-untyped-def]
         if which[i]:
             games[i].round = 0
             games[i].cooperated = 0
-            games[i].choice[:] = 0
+            games[i].latest[:] = 0
             games[i].outcome[:] = 0.0
 
 
@@ -259,10 +235,10 @@ def play(games, rules, moves, running, rewards, over):  # type: ignore[no-untype
         game = games[i]
         together = 0
         for seat in range(rules.players):
-            game.choice[seat] = moves[i, seat] - rules.act
-            together += game.choice[seat]
+            game.latest[seat] = moves[i, seat] - rules.act
+            together += game.latest[seat]
         for seat in range(rules.players):
-            own = game.choice[seat]
+            own = game.latest[seat]
             rewards[i, seat] = rules.pays[own, together - own]
             game.outcome[0] += rewards[i, seat]
         game.round += 1
@@ -271,34 +247,4 @@ def play(games, rules, moves, running, rewards, over):  # type: ignore[no-untype
         over[i] = game.round == rules.rounds
 
 
-@njit(cache=True, nogil=True)
-def view(games, rules, first, facts, counts):  # type: ignore[no-untyped-def]
-    """What everybody did last; see ``Kernels.view``."""
-    players = rules.players
-    for i in range(len(games)):
-        for k in range(facts.shape[1]):
-            onlooker = first + k == players
-            out = facts[i, k]
-            for head in range(rules.heads):
-                out[head] = head
-            n = rules.heads
-            out[n] = rules.left + rules.rounds - games[i].round
-            n += 1
-            if games[i].round > 0:
-                for offset in range(players):
-                    seat = offset if onlooker else (first + k + offset) % players
-                    out[n] = rules.did + (offset + onlooker) * 2 + games[i].choice[seat]
-                    n += 1
-            counts[i, k] = n
-            out[n:] = PAD
-
-
-@njit(cache=True, nogil=True)
-def offer(games, rules, choices, counts):  # type: ignore[no-untyped-def]
-    """The two choices, the one that does not cooperate first; see ``Kernels.offer``."""
-    for act in range(2):
-        choices[:, :, act] = rules.act + act
-    counts[:] = 2
-
-
-KERNELS = Kernels(begin, play, view, offer)
+KERNELS = Kernels(begin, play, latest.view, latest.offer)
