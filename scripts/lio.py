@@ -9,18 +9,17 @@ from typing import Annotated
 
 import tyro
 
-from games.settings import Setting, parse_all, parse_numbers
+from games.settings import Setting, parse_all
 from marl.lio.learn import LIOConfig, learn
 from marl.lio.players import Players
 from scripts.arguments import parse
-from scripts.outputs import check_folder
-from scripts.tabular import Tell, study
+from scripts.study import StudyOptions, Tell, study
 
 COMMAND = "troupe lio"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(LIOConfig):
+class Options(StudyOptions, LIOConfig):
     """Learns small games by LIO (arXiv 2006.06051): everybody learns what to give the others.
 
     For games in which all move at once, such as escape-room and prisoners-dilemma. The folder of
@@ -32,12 +31,6 @@ class Options(LIOConfig):
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SETTING [SETTING ...]")
     ] = ("escape-room", "prisoners-dilemma")
     """What is learned, each by itself."""
-    seeds: str = "1-5"
-    """Seeds, "1-5" or "1,3"."""
-    evaluations: int = 4
-    """Evaluations of each, beside the one before it begins."""
-    evaluate_games: int = 1000
-    """Games of each evaluation."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("lio")
     """Folder for DIR/SETTING/seed-1 and so on."""
 
@@ -50,12 +43,7 @@ def main(args: Sequence[str]) -> None:
     """
     options = parse(Options, COMMAND, args)
     settings = parse_all(options.settings)
-    seeds = parse_numbers(options.seeds, "--seeds")
-    for name in ("evaluations", "evaluate_games"):
-        if getattr(options, name) < 1:
-            shown = name.replace("_", "-")
-            raise ValueError(f"--{shown} must be at least 1, got {getattr(options, name)}")
-    check_folder(options.out, "--out")
+    seeds = options.check()
     import torch
 
     torch.set_num_threads(1)  # the networks are small
