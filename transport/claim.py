@@ -17,16 +17,16 @@ import os
 import secrets
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from transport.closing import Closing
 
 _LOCK = ".lock"  # Held by who runs here; what it says is the run's life.
 _CHILDREN = ".lock-children"  # Held by that one's processes, too.
 _GONE = 10.0  # Seconds for the processes of a killed parent to go.
 
 
-class Claim:
-    """A folder's, for as long as this process lives or until it is released.
+class Claim(Closing):
+    """A folder's, for as long as this process lives or until it is closed.
 
     Args:
         run_dir: the folder; made if it is not there.
@@ -51,21 +51,10 @@ class Claim:
             # Lives are of one length: a reader sees the old one or the new one.
             os.pwrite(self._lock, self.life.encode(), 0)
         except BaseException:
-            self.release()
+            self.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
-
-    def release(self) -> None:
+    def close(self) -> None:
         """Leaves the folder to others. Calling it again does nothing."""
         locks, self._lock, self.inherited = (self._lock, self.inherited), -1, -1
         for lock in locks:

@@ -25,13 +25,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
 import zmq
 
 from transport import sockets, wire
+from transport.closing import Closing
 from transport.connection import Connection, Published
 from transport.keys import ClientKeys
 from transport.sockets import Bounds
@@ -122,7 +122,7 @@ class _Call:
     pause: float
 
 
-class Client:
+class Client(Closing):
     """Calls a pool or a service; belongs to the thread that made it.
 
     Args:
@@ -168,17 +168,6 @@ class Client:
             self._socket.close()
             self._context.term()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def endpoint(self) -> str:

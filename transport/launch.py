@@ -28,11 +28,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from transport.child import FATAL
 from transport.claim import Claim
+from transport.closing import Closing
 from transport.sockets import withdraw
 
 PATIENCE = 2.0
@@ -108,7 +108,7 @@ class _Child:
     restart_at: float | None = None  # When it is started again, if it is down.
 
 
-class Supervisor:
+class Supervisor(Closing):
     """Starts, restarts and stops the processes of a run; belongs to the thread that made it.
 
     Args:
@@ -118,7 +118,7 @@ class Supervisor:
             less often while others of its role live, and else ends the run.
         early: seconds from its start in which being killed is early; failing by itself, with a
             status, is in twelve times as many, since it may take a while to get that far.
-        claim: of the directory, where it is claimed already; released at the end.
+        claim: of the directory, where it is claimed already; closed at the end.
 
     Raises:
         ValueError: if another run lives in the directory.
@@ -149,19 +149,8 @@ class Supervisor:
                     self._children.append(_Child(role, number, name, process, time.monotonic()))
             self._tell_who_is_who()
         except BaseException:
-            self.stop()
+            self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def pids(self, role: str | None = None) -> dict[str, int]:
         """Process ids of those that are up, by name (of one role, or of all)."""
@@ -223,7 +212,7 @@ class Supervisor:
         pause = 0.1 * (2 ** min(child.failures, 20) - 1)
         return min(pause, _PAUSE if child.failures <= self._failures else _LONG_PAUSE)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Stops all processes, within their patience and a little, and tidies up.
 
         Roles stop in reverse order, each with a moment to finish while those before it still
@@ -249,7 +238,7 @@ class Supervisor:
                 process.stdin.close()
         withdraw(self.run_dir)
         (self.run_dir / PROCESSES).unlink(missing_ok=True)
-        self._claim.release()
+        self._claim.close()
 
     def _start(self, role: Role, number: int, name: str) -> subprocess.Popen[bytes]:
         log = self.run_dir / "logs" / f"{name}.log"

@@ -17,11 +17,11 @@ import ipaddress
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from transport.claim import life_in
 from transport.client import Client, ClientConfig
+from transport.closing import Closing
 from transport.endpoints import Endpoint, FileEndpoints
 from transport.keys import ClientKeys, ServerKeys
 from transport.service import Service
@@ -78,7 +78,7 @@ class Registry:
         return {"json": text_tensor(self._about)}
 
 
-class RemoteEndpoints:
+class RemoteEndpoints(Closing):
     """The endpoints of a run as its registry tells them; belongs to the thread that made it.
 
     Args:
@@ -97,19 +97,6 @@ class RemoteEndpoints:
         self._client = Client(
             address, config=ClientConfig(timeout=timeout, retry=timeout / 2), keys=keys
         )
-
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Closes."""
-        self.close()
 
     def close(self) -> None:
         """Asks no more."""

@@ -16,8 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from games.core import BatchedGame
 from games.text import MAX_PHRASES, PAD, Phrasebook
 from marl.core import Policy
 from transport.client import Client, ClientConfig
+from transport.closing import Closing
 from transport.connection import Published
 from transport.endpoints import FileEndpoints
 from transport.keys import ClientKeys, load_client_keys
@@ -74,7 +74,7 @@ class Remembering(Protocol):
         ...
 
 
-class RemotePolicy:
+class RemotePolicy(Closing):
     """The remote side of the ``Policy`` seam; belongs to the thread that made it.
 
     Args:
@@ -101,19 +101,6 @@ class RemotePolicy:
         self.memory_size = int(description["memory_size"])
         self.phrasebook = Phrasebook(tensor_text(description["phrases"]).split("\n"))
         self.about: dict[str, Any] = json.loads(tensor_text(description["about"]))
-
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Closes."""
-        self.close()
 
     def close(self) -> None:
         """Leaves the pool."""

@@ -22,13 +22,13 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from marl.learning.staleness import WARN
 from marl.runs.board import Board
+from transport.closing import Closing
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -42,7 +42,7 @@ _SCORES = "evaluate/"
 _HEADLINES = (_SCORES, "learn/loss", "learn/q", "speed/", "memory/")
 
 
-class Monitor:
+class Monitor(Closing):
     """Writes what a run reports, and shows it to the person who watches.
 
     Args:
@@ -89,19 +89,6 @@ class Monitor:
         self._step = resume_step or 0
         self._start = self._last_log = self._last_line = time.monotonic()
         self._view = _View(self) if self._console.is_terminal else None
-
-    def __enter__(self) -> Monitor:
-        """Returns itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Closes."""
-        self.close()
 
     def count(self, **amounts: int) -> None:
         """Counts what was done; ``count(env_steps=512)`` feeds ``speed/env_steps/s``."""

@@ -74,7 +74,7 @@ class Run:
 
         ``in_time``: whether the actors' last calls can be answered before all is down.
         """
-        self.crew.stop()
+        self.crew.close()
         inserted = Counter(self.inserted())
         assert set(inserted.values()) == {1}, "an episode was inserted twice"
         seconds = []
@@ -104,7 +104,7 @@ def run(tmp_path):
 
     yield start
     for started in runs:
-        started.crew.stop()
+        started.crew.close()
 
 
 def under_a_killer(run, seconds, every):
@@ -151,7 +151,7 @@ def test_a_killed_process_does_not_end_the_run(run, role):
     until(lambda: not alive(killed))
     if role == "actor":  # Its episodes begin anew, under a client that is not the one before.
         crew.go_on(until_more=20)
-        crew.crew.stop()
+        crew.crew.close()
         assert crew.crew.restarts["actor"] == 1
     else:
         crew.go_on(until_more=20)

@@ -39,19 +39,19 @@ def test_a_claim_ends_with_its_process_however_that_ends(tmp_path):
         f"Claim(Path({str(tmp_path)!r})); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
-    Claim(tmp_path).release()
+    Claim(tmp_path).close()
 
 
 def test_processes_that_a_killed_run_has_left_are_waited_for(tmp_path, monkeypatch):
     first = Claim(tmp_path)
     command = [sys.executable, "-c", "input()"]
     left = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[first.inherited])
-    first.release()
+    first.close()
     monkeypatch.setattr(claim, "_GONE", 0.2)
     with pytest.raises(ValueError, match="another run lives in"):
         Claim(tmp_path)
     left.communicate(b"\n")
-    Claim(tmp_path).release()
+    Claim(tmp_path).close()
 
 
 def test_who_claims_a_folder_hears_nothing_of_the_run_before(listener, tmp_path):

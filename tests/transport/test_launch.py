@@ -54,7 +54,7 @@ def test_who_does_not_listen_is_ended(tmp_path, role):
     until(lambda: (tmp_path / "stubborn-0.pid").exists())
     (pid,) = crew.pids().values()
     started = time.monotonic()
-    crew.stop()
+    crew.close()
     assert time.monotonic() - started < PATIENCE + 1
     assert not alive(pid)
 
@@ -62,7 +62,7 @@ def test_who_does_not_listen_is_ended(tmp_path, role):
 def test_stacks_of_who_hangs_are_in_its_log(tmp_path):
     crew = Supervisor(tmp_path, [Role("stubborn", f"{ROLES}:stubborn")])
     until(lambda: (tmp_path / "stubborn-0.pid").exists())
-    crew.stop()
+    crew.close()
     assert "in stubborn" in (tmp_path / "logs" / "stubborn.log").read_text()
 
 
@@ -153,7 +153,7 @@ def test_a_process_that_is_ending_is_not_cut_off_by_another_signal(tmp_path):
 def test_who_ends_hard_removes_what_is_half_written(tmp_path):
     crew = Supervisor(tmp_path, [Role("s", f"{ROLES}:half_written", patience=0.5)])
     until(lambda: (tmp_path / "half").exists())
-    crew.stop()
+    crew.close()
     assert not (tmp_path / "half").exists()
 
 
