@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -15,14 +15,39 @@ from agents.core import Observations
 from games.chance import GOLDEN, mix
 from games.hanabi.cards import SOURCE
 from games.hanabi.phrases import PHRASEBOOK
+from games.hanabi.view import read
 from games.text import Phrasebook
 
+
+class Rows(NamedTuple):
+    """What a kernel reads and writes, a row each for B seats.
+
+    Attributes:
+        facts: int16 [B, F], ids.
+        fact_counts: int16 [B].
+        choices: int16 [B, C], ids of the legal choices.
+        choice_counts: int16 [B].
+        memory: float32 [B, M], of before.
+        next_memory: float32 [B, M], zeros to be written to.
+        found: int64 [B], the index of each choice, to be written.
+    """
+
+    facts: NDArray[np.int16]
+    fact_counts: NDArray[np.int16]
+    choices: NDArray[np.int16]
+    choice_counts: NDArray[np.int16]
+    memory: NDArray[np.float32]
+    next_memory: NDArray[np.float32]
+    found: NDArray[np.int64]
+
+
 Kernel = Callable[..., int]
-"""``kernel(facts, fact_counts, choices, choice_counts, memory, next_memory, found, *arguments)``
-writes the index of each row's choice to ``found``, int64 [B], and returns ``DONE``, or the first
+"""``kernel(rows, *arguments)`` chooses for every row of ``Rows`` and returns ``DONE``, or the first
 row that it cannot read, or ``UNFIT`` less a row whose hands are too large for it."""
 
 DONE, UNFIT = -1, -2
+ANY_HAND = 2**31
+"""More cards than any hand holds."""
 
 Int = Any  # int64 to numba
 
@@ -73,14 +98,16 @@ class Bot:
         """
         found = np.zeros(len(observations), np.int64)
         next_memory = np.zeros((len(observations), self.memory_size), np.float32)
-        given = (
-            _plain(observations.facts, np.int16),
-            _plain(observations.fact_counts, np.int16),
-            _plain(observations.choices, np.int16),
-            _plain(observations.choice_counts, np.int16),
-            _plain(memory, np.float32),
+        rows = Rows(
+            facts=_plain(observations.facts, np.int16),
+            fact_counts=_plain(observations.fact_counts, np.int16),
+            choices=_plain(observations.choices, np.int16),
+            choice_counts=_plain(observations.choice_counts, np.int16),
+            memory=_plain(memory, np.float32),
+            next_memory=next_memory,
+            found=found,
         )
-        wrong = self._kernel(*given, next_memory, found, *self._arguments)
+        wrong = self._kernel(rows, *self._arguments)
         if wrong <= UNFIT:
             raise ValueError(f"bot:{self.name} plays with at most 5 cards in a hand")
         if wrong != DONE:
@@ -112,13 +139,32 @@ def draw(lot: Any, salt: Int, n: Int) -> Int:
 
 
 @njit(nogil=True)
-def find(choices: NDArray[np.int16], count: Int, id: Int) -> Int:
-    """The index of a choice in a row of legal ones.
+def look(rows: Rows, i: Int, view: Any, slots: Int = ANY_HAND) -> Int:
+    """Reads a row into a record of ``VIEW``.
+
+    Args:
+        rows: all of them.
+        i: which.
+        view: overwritten.
+        slots: cards in a hand, at most.
+
+    Returns:
+        what a kernel returns: ``DONE`` if it could be read.
+    """
+    if not read(rows.facts[i], rows.fact_counts[i], rows.choices[i], rows.choice_counts[i], view):
+        return i
+    return DONE if view.hand <= slots else UNFIT - i
+
+
+@njit(nogil=True)
+def choose(rows: Rows, i: Int, id: Int) -> None:
+    """Writes the index of a row's choice, which is given by its phrase.
 
     It is 0 where the choice is not legal: a seat without cards, or a game without hints, may leave
     nothing of what a player would do.
     """
-    for n in range(count):
-        if choices[n] == id:
-            return n
-    return 0
+    rows.found[i] = 0
+    for n in range(rows.choice_counts[i]):
+        if rows.choices[i, n] == id:
+            rows.found[i] = n
+            return

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.bots.core import DONE, STAMP, UNFIT, Bot, find
+from agents.bots.core import DONE, STAMP, Bot, Rows, choose, look
 from agents.bots.knowledge import (
     MAX_SLOTS,
     MEMORY,
@@ -36,7 +36,7 @@ from games.hanabi.cards import (
     useless,
     valuable,
 )
-from games.hanabi.view import HINT, TABLE, VIEW, hint_choice, play_choice, read, rewind
+from games.hanabi.view import HINT, TABLE, VIEW, hint_choice, play_choice, rewind
 
 Int = Any  # int64 to numba
 
@@ -170,33 +170,21 @@ def _decide(table: Any, told: Hands, beliefs: Hands, heeded: Hands) -> Int:
 
 
 @njit(cache=True, nogil=True)
-def _act(
-    facts: NDArray[np.int16],
-    fact_counts: NDArray[np.int16],
-    choices: NDArray[np.int16],
-    choice_counts: NDArray[np.int16],
-    memory: NDArray[np.float32],
-    next_memory: NDArray[np.float32],
-    found: NDArray[np.int64],
-    views: NDArray[np.void],
-    tables: NDArray[np.void],
-    stamp: Any,
-) -> int:
+def _act(rows: Rows, views: NDArray[np.void], tables: NDArray[np.void], stamp: Any) -> int:
     view, tables = views.copy()[0], tables.copy()  # calls may run at the same time
     told = np.zeros((SEATS, MAX_SLOTS), np.int64)
     beliefs, heeded = told.copy(), told.copy()
-    for i in range(len(facts)):
-        if not read(facts[i], fact_counts[i], choices[i], choice_counts[i], view):
-            return i
-        if view.hand > MAX_SLOTS:
-            return UNFIT - i
-        tokens = recall(view, memory[i], told, beliefs)
+    for i in range(len(rows.facts)):
+        status = look(rows, i, view, MAX_SLOTS)
+        if status != DONE:
+            return status
+        tokens = recall(view, rows.memory[i], told, beliefs)
         for seat in range(rewind(view, tokens, tables), view.players):
             _learn(view, tables[seat], seat, tables[seat + 1], told, beliefs)
         table = tables[view.players]
         tidy(table, told, beliefs)
-        remember(view, told, beliefs, next_memory[i])
-        found[i] = find(choices[i], choice_counts[i], _decide(table, told, beliefs, heeded))
+        remember(view, told, beliefs, rows.next_memory[i])
+        choose(rows, i, _decide(table, told, beliefs, heeded))
     return DONE
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.bots.core import DONE, STAMP, UNFIT, Bot, find
+from agents.bots.core import DONE, STAMP, Bot, Rows, choose, look
 from agents.bots.sieve_marks import (
     MARKS,
     MEANT,
@@ -43,7 +43,7 @@ from games.hanabi.cards import (
     useless,
     valuable,
 )
-from games.hanabi.view import TABLE, VIEW, discard_choice, hint_choice, play_choice, read, rewind
+from games.hanabi.view import TABLE, VIEW, discard_choice, hint_choice, play_choice, rewind
 
 Int = Any  # int64 to numba
 
@@ -189,34 +189,22 @@ def _decide(view: Any, cards: Cards, trial: Cards) -> Int:
 
 
 @njit(cache=True, nogil=True)
-def _act(
-    facts: NDArray[np.int16],
-    fact_counts: NDArray[np.int16],
-    choices: NDArray[np.int16],
-    choice_counts: NDArray[np.int16],
-    memory: NDArray[np.float32],
-    next_memory: NDArray[np.float32],
-    found: NDArray[np.int64],
-    views: NDArray[np.void],
-    tables: NDArray[np.void],
-    stamp: Any,
-) -> int:
+def _act(rows: Rows, views: NDArray[np.void], tables: NDArray[np.void], stamp: Any) -> int:
     view, tables = views.copy()[0], tables.copy()  # calls may run at the same time
     cards = np.zeros((SEATS, SLOTS, 3), np.int64)
     trial = cards.copy()
-    for i in range(len(facts)):
-        if not read(facts[i], fact_counts[i], choices[i], choice_counts[i], view):
-            return i
-        if view.hand > SLOTS:
-            return UNFIT - i
-        tokens = recall(view, memory[i], cards)
+    for i in range(len(rows.facts)):
+        status = look(rows, i, view, SLOTS)
+        if status != DONE:
+            return status
+        tokens = recall(view, rows.memory[i], cards)
         for seat in range(rewind(view, tokens, tables), view.players):
             follow(view, tables[seat], seat, tables[seat + 1], cards)
         for seat in range(view.players):
             revise(view, seat, cards)
-        remember(view, cards, next_memory[i])
+        remember(view, cards, rows.next_memory[i])
         move = _decide(view, cards, trial)
-        found[i] = find(choices[i], choice_counts[i], move)
+        choose(rows, i, move)
     return DONE
 
 

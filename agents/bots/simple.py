@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.bots.core import DONE, STAMP, Bot, digest, find
+from agents.bots.core import DONE, STAMP, Bot, Rows, choose, digest, look
 from agents.bots.rules import Kind, Rule, first_move, rule_list
-from games.hanabi.view import VIEW, play_choice, read
+from games.hanabi.view import VIEW, play_choice
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "iggi": (
@@ -70,24 +70,14 @@ RULES: dict[str, tuple[Rule, ...]] = {
 
 
 @njit(cache=True, nogil=True)
-def _act(
-    facts: NDArray[np.int16],
-    fact_counts: NDArray[np.int16],
-    choices: NDArray[np.int16],
-    choice_counts: NDArray[np.int16],
-    memory: NDArray[np.float32],
-    next_memory: NDArray[np.float32],
-    found: NDArray[np.int64],
-    rules: NDArray[np.void],
-    views: NDArray[np.void],
-    stamp: Any,
-) -> int:
+def _act(rows: Rows, rules: NDArray[np.void], views: NDArray[np.void], stamp: Any) -> int:
     view = views.copy()[0]  # one for each call: calls may run at the same time
-    for i in range(len(facts)):
-        if not read(facts[i], fact_counts[i], choices[i], choice_counts[i], view):
-            return i
-        move = first_move(view, rules, digest(facts[i], fact_counts[i]))
-        found[i] = find(choices[i], choice_counts[i], move if move >= 0 else play_choice(0))
+    for i in range(len(rows.facts)):
+        status = look(rows, i, view)
+        if status != DONE:
+            return status
+        move = first_move(view, rules, digest(rows.facts[i], rows.fact_counts[i]))
+        choose(rows, i, move if move >= 0 else play_choice(0))
     return DONE
 
 

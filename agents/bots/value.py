@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.bots.core import DONE, STAMP, UNFIT, Bot, find
+from agents.bots.core import DONE, STAMP, Bot, Rows, choose, look
 from games.hanabi.cards import CARDS, COLOURS, OF_HINT, RANKS, copies, hinted, playable, useless
 from games.hanabi.view import (
     HINT,
@@ -23,7 +23,6 @@ from games.hanabi.view import (
     discard_choice,
     hint_choice,
     play_choice,
-    read,
     rewind,
 )
 
@@ -233,34 +232,22 @@ def _decide(view: Any, told: Notes, notes: Notes, counts: Counts, losses: Points
 
 
 @njit(cache=True, nogil=True)
-def _act(
-    facts: NDArray[np.int16],
-    fact_counts: NDArray[np.int16],
-    choices: NDArray[np.int16],
-    choice_counts: NDArray[np.int16],
-    memory: NDArray[np.float32],
-    next_memory: NDArray[np.float32],
-    found: NDArray[np.int64],
-    views: NDArray[np.void],
-    tables: NDArray[np.void],
-    stamp: Any,
-) -> int:
+def _act(rows: Rows, views: NDArray[np.void], tables: NDArray[np.void], stamp: Any) -> int:
     view, tables = views.copy()[0], tables.copy()  # calls may run at the same time
     notes, told = np.zeros((SEATS, MAX_SLOTS), np.int64), np.zeros((SEATS, MAX_SLOTS), np.int64)
     counts, losses = np.zeros(CARDS, np.int64), np.zeros(CARDS)
-    for i in range(len(facts)):
-        if not read(facts[i], fact_counts[i], choices[i], choice_counts[i], view):
-            return i
-        if view.hand > MAX_SLOTS:
-            return UNFIT - i
-        notes.ravel()[:] = memory[i, 2:].astype(np.int64)
-        tokens = np.int64(memory[i, 1]) if memory[i, 0] else np.int64(view.max_tokens)
+    for i in range(len(rows.facts)):
+        status = look(rows, i, view, MAX_SLOTS)
+        if status != DONE:
+            return status
+        notes.ravel()[:] = rows.memory[i, 2:].astype(np.int64)
+        tokens = np.int64(rows.memory[i, 1]) if rows.memory[i, 0] else np.int64(view.max_tokens)
         for seat in range(rewind(view, tokens, tables), view.players):
             _follow(view, tables[seat], seat, notes)
-        next_memory[i, 0], next_memory[i, 1] = 1, view.tokens
-        next_memory[i, 2:] = notes.ravel()
+        rows.next_memory[i, 0], rows.next_memory[i, 1] = 1, view.tokens
+        rows.next_memory[i, 2:] = notes.ravel()
         move = _decide(view, told, notes, counts, losses)
-        found[i] = find(choices[i], choice_counts[i], move)
+        choose(rows, i, move)
     return DONE
 
 
