@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from games.core import Step, as_moves, no_choice
-from games.mpe import engine, phrases
+from games.mpe import engine, phrases, shown
+from games.mpe.records import GAME, make_tables
 from games.mpe.rules import MpeConfig
 from games.text import PAD
 
@@ -50,14 +51,14 @@ class MpeBatched:
         self.interchangeable = phrases.COLOURS[: config.landmarks]
         self.fact_phrases = phrases.fact_phrases(config)
         self.label_phrases = phrases.labels(config)
-        self._choices, self._choice_counts = engine.make_choices(config)
+        self._choices, self._choice_counts = shown.make_choices(config)
         self.choice_phrases = np.unique(self._choices[self._choices != PAD])
         self.max_choices = self._choices.shape[2]
         self._restart = restart
-        self._tables = engine.make_tables(config)
-        self._games = np.zeros(num_games, engine.GAME)
+        self._tables = make_tables(config)
+        self._games = np.zeros(num_games, GAME)
         rows = num_games * config.players
-        self._rows = engine.Rows(
+        self._rows = shown.Rows(
             game=np.zeros(rows, np.int32),
             seat=np.zeros(rows, np.int8),
             facts=np.full((rows, self.max_facts), PAD, np.int16),
@@ -128,7 +129,7 @@ class MpeBatched:
             raise ValueError(f"seat must be from 0 to {self.num_players - 1}, got {seat}")
         facts = np.full((self.num_games, self.max_facts), PAD, np.int16)
         counts = np.zeros(self.num_games, np.int16)
-        engine.observe(self._games, self._tables, seat, facts, counts)
+        shown.observe(self._games, self._tables, seat, facts, counts)
         return facts, counts
 
     def state(self) -> dict[str, NDArray[np.generic]]:
@@ -157,8 +158,8 @@ class MpeBatched:
         self._show()
 
     def _show(self) -> None:
-        due = engine.show(self._games, self._tables, self._choices, self._choice_counts, self._rows)
-        rows = engine.Rows._make(array[:due] for array in self._rows)
+        due = shown.show(self._games, self._tables, self._choices, self._choice_counts, self._rows)
+        rows = shown.Rows._make(array[:due] for array in self._rows)
         self.due_game, self.due_seat = rows.game, rows.seat
         self.facts, self.fact_counts = rows.facts, rows.fact_counts
         self.choices, self.choice_counts = rows.choices, rows.choice_counts

@@ -1,8 +1,7 @@
 """The particle engine: numba kernels over one record per game.
 
-A game is one record of ``GAME``; thousands of them lie in one array, so saving and restoring is a
-copy. :func:`start` starts games, :func:`advance` makes the moves of all due seats, :func:`show`
-writes what due seats observe, :func:`observe` what any seat does.
+:func:`start` starts games and :func:`advance` makes the moves of all due seats; what is shown of it
+is written by ``games.mpe.shown``.
 
 The arithmetic is ``mpe2``'s, operation by operation and in its order, in float64: what is equal
 there is equal here, up to the last bits of a library's exponential.
@@ -17,70 +16,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from games.chance import GOLDEN, mix
-from games.mpe import phrases
-from games.mpe.phrases import BLOCKS, PLACES, SPEEDS
-from games.mpe.rules import MAX_PLAYERS, MOVES, REFERENCE, SPEAKER_LISTENER, SPREAD, MpeConfig
-from games.text import PAD
+from games.mpe.records import Games, Ids, Int
+from games.mpe.rules import MAX_PLAYERS, MOVES, REFERENCE, SPEAKER_LISTENER, SPREAD
 
-GAME = np.dtype(
-    [
-        ("seed", np.uint64),  # of the episode being played
-        ("position", np.float64, (MAX_PLAYERS, 2)),
-        ("velocity", np.float64, (MAX_PLAYERS, 2)),
-        ("landmark", np.float64, (MAX_PLAYERS, 2)),
-        ("earned", np.float64, MAX_PLAYERS),  # each seat's rewards, added up
-        ("cycle", np.int32),  # steps made so far
-        ("goal", np.int8, 2),  # the landmark that each seat sees the other has to reach, or -1
-        ("said", np.int8, 2),  # the word of each seat's latest step, or -1
-        ("saying", np.int8, 2),  # the first half of a chain of choices, or -1
-        ("over", np.bool_),
-    ],
-    align=True,
-)
-Games = NDArray[np.void]  # of GAME
-Ids = NDArray[np.int16]
-Int = Any  # int64 to numba
-
-_SAID = ("TASK", "GOAL", "HEARD", "SAYING", "MINE")
-_MEASURED = ("SPEED", "PLACE", "LANDMARK", "PARTNER")
-_PLACE_TABLE, _SPEED_TABLE = PLACES.tables(), SPEEDS.tables()
-
-TABLES = np.dtype(
-    [
-        ("game", np.int64),
-        ("players", np.int64),
-        ("landmarks", np.int64),
-        ("max_cycles", np.int64),
-        ("local_ratio", np.float64),
-        ("chained", np.bool_),
-        ("terminate_on_success", np.bool_),
-        ("collision_penalty", np.bool_),
-        ("by_distance", np.int8, 2),  # whether landmarks, partners are named by nearness
-        ("seen", np.int64, 2),  # how many of them are seen
-        # Ids, so that compiled kernels hold none: first sentences of blocks; of those for amounts
-        # the ones for 0.
-        *[(name.lower(), np.int64) for name in _SAID],
-        *[(name.lower(), np.int64, 2) for name in _MEASURED],
-        ("places", np.int16, _PLACE_TABLE.shape),
-        ("speeds", np.int16, _SPEED_TABLE.shape),
-        ("place_sizes", np.int64, 2),
-        ("speed_sizes", np.int64, 2),
-    ],
-    align=True,
-)
-"""A setting in the form that kernels read: one record, so that a call passes one pointer."""
-
-
-class Rows(NamedTuple):
-    """What due seats are shown, a row each, as ``BatchedGame`` describes it."""
-
-    game: NDArray[np.int32]
-    seat: NDArray[np.int8]
-    facts: Ids
-    fact_counts: Ids
-    choices: Ids
-    choice_counts: Ids
-    labels: NDArray[np.int8]
+DT, DAMPING, PUSH = 0.1, 0.25, 5.0
+"""Seconds of a step, the share of speed lost in it, and the force of a push; masses are 1."""
+SIZE, CONTACT, MARGIN = 0.15, 100.0, 0.001
+"""Radius of a mover in simple-spread, force of contact, and how far before contact it begins."""
+REACH = 0.1
+"""Distance at which a landmark counts as covered."""
 
 
 class Result(NamedTuple):
@@ -94,56 +38,9 @@ class Result(NamedTuple):
     returned: NDArray[np.float32]
 
 
-def make_tables(config: MpeConfig) -> np.void:
-    """Prepares a setting for the kernels: one record of ``TABLES``."""
-    t = np.zeros(1, TABLES)[0]
-    t["game"], t["players"], t["landmarks"] = config.game, config.players, config.landmarks
-    t["max_cycles"], t["local_ratio"] = config.max_cycles, config.local_ratio
-    t["chained"], t["collision_penalty"] = config.chained, config.collision_penalty
-    t["terminate_on_success"] = config.terminate_on_success
-    t["by_distance"] = (
-        config.num_landmark_neighbors is not None,
-        config.num_agent_neighbors is not None,
-    )
-    t["seen"] = config.seen_landmarks, config.seen_partners
-    for name in _SAID:
-        t[name.lower()] = BLOCKS[name].base
-    for name in _MEASURED:
-        fine, rough = BLOCKS[name], BLOCKS[f"{name}_ROUGH"]
-        t[name.lower()] = fine.base + fine.shape[-1] // 2, rough.base + rough.shape[-1] // 2
-    t["places"], t["place_sizes"] = _PLACE_TABLE, (PLACES.fine_size, PLACES.rough_size)
-    t["speeds"], t["speed_sizes"] = _SPEED_TABLE, (SPEEDS.fine_size, SPEEDS.rough_size)
-    return t
-
-
-def make_choices(config: MpeConfig) -> tuple[Ids, Ids]:
-    """Choices of each seat, at the first and at the second choice of a chain.
-
-    Returns:
-        ids int16 [2, P, max_choices], padded, and how many there are, int16 [2, P].
-    """
-    rows = [
-        [phrases.choices(config, seat, moving) for seat in range(config.players)]
-        for moving in (False, True)
-    ]
-    counts = np.array([[len(row) for row in half] for half in rows], np.int16)
-    ids = np.full((2, config.players, counts.max()), PAD, np.int16)
-    for half in range(2):
-        for seat in range(config.players):
-            ids[half, seat, : counts[half, seat]] = rows[half][seat]
-    return ids, counts
-
-
-DT, DAMPING, PUSH = 0.1, 0.25, 5.0
-"""Seconds of a step, the share of speed lost in it, and the force of a push; masses are 1."""
-SIZE, CONTACT, MARGIN = 0.15, 100.0, 0.001
-"""Radius of a mover in simple-spread, force of contact, and how far before contact it begins."""
-REACH = 0.1
-"""Distance at which a landmark counts as covered."""
-
-
 @njit(cache=True, nogil=True)
-def _distance(a: Any, b: Any) -> float:
+def distance(a: Any, b: Any) -> float:
+    """Between two points."""
     x, y = a[0] - b[0], a[1] - b[1]
     return np.sqrt(x * x + y * y)
 
@@ -162,15 +59,15 @@ def move(position: Any, velocity: Any, force: Any, players: Int, collide: bool) 
     if collide:
         for a in range(players):
             for b in range(a + 1, players):
-                distance = _distance(position[a], position[b])
-                if distance == 0:
+                apart = distance(position[a], position[b])
+                if apart == 0:
                     continue  # no direction to push in; mpe2 goes on with what is no number
                 # A smooth step: log(1 + exp(x)), computed as numpy.logaddexp does.
-                x = -(distance - 2 * SIZE) / MARGIN
+                x = -(apart - 2 * SIZE) / MARGIN
                 over = x + np.log1p(np.exp(-x)) if x > 0 else np.log1p(np.exp(x))
                 for axis in range(2):
                     delta = position[a, axis] - position[b, axis]
-                    contact = CONTACT * delta / distance * (over * MARGIN)
+                    contact = CONTACT * delta / apart * (over * MARGIN)
                     force[a, axis] += contact
                     force[b, axis] -= contact
     for a in range(players):
@@ -186,7 +83,7 @@ def cover(position: Any, landmark: Any, players: Int, landmarks: Int) -> float:
     for k in range(landmarks):
         nearest = np.inf
         for a in range(players):
-            nearest = min(nearest, _distance(position[a], landmark[k]))
+            nearest = min(nearest, distance(position[a], landmark[k]))
         total -= nearest
     return total
 
@@ -196,7 +93,7 @@ def touching(position: Any, players: Int, seat: Int) -> Int:
     """How many others a mover touches in simple-spread."""
     count = 0
     for other in range(players):
-        count += other != seat and _distance(position[other], position[seat]) < 2 * SIZE
+        count += other != seat and distance(position[other], position[seat]) < 2 * SIZE
     return count
 
 
@@ -215,8 +112,8 @@ def reward(game: Any, t: Any, out: Any) -> None:
         y = position[1, 1] - landmark[game.goal[0], 1]
         out[0] = out[1] = -(x * x + y * y)
     elif t.game == REFERENCE:
-        first = -_distance(position[1], landmark[game.goal[0]])
-        second = -_distance(position[0], landmark[game.goal[1]])
+        first = -distance(position[1], landmark[game.goal[0]])
+        second = -distance(position[0], landmark[game.goal[1]])
         team = (first + second) / 2 * (1 - ratio)
         out[0] = team + first * ratio
         out[1] = team + second * ratio
@@ -232,7 +129,7 @@ def _covered(game: Any, t: Any) -> bool:
     for k in range(t.landmarks):
         reached = False
         for a in range(t.players):
-            reached |= _distance(game.position[a], game.landmark[k]) < REACH
+            reached |= distance(game.position[a], game.landmark[k]) < REACH
         if not reached:
             return False
     return True
@@ -261,126 +158,6 @@ def _start(game: Any, t: Any, seed: Any) -> None:
         game.said[seat] = game.saying[seat] = -1
         sees_goal = t.game == REFERENCE or (t.game == SPEAKER_LISTENER and seat == 0)
         game.goal[seat] = int(_random(seed, draw + seat) * t.landmarks) if sees_goal else -1
-
-
-@njit(cache=True, nogil=True)
-def _say(row: Ids, n: Int, value: float, at: Any, axis: Int, table: Any, sizes: Any) -> Int:
-    """Says an amount along an axis twice: in a number, and roughly."""
-    last = len(table) - 1
-    amount = abs(value) * 200  # half centimetres
-    index = int(amount) if amount < last else last  # also where it is no number
-    for kind in range(2):
-        steps = np.int64(table[index, kind])
-        row[n + kind] = at[kind] + axis * sizes[kind] + (steps if value >= 0 else -steps)
-    return n + 2
-
-
-@njit(cache=True, nogil=True)
-def _say_places(
-    row: Ids, n: Int, game: Any, t: Any, seat: Int, others: bool, order: Any, far: Any
-) -> Int:
-    """Says where landmarks are, or partners."""
-    here = game.position[seat]
-    count = t.players - 1 if others else t.landmarks
-    for k in range(count):
-        order[k] = (seat + 1 + k) % t.players if others else k
-    places = game.position if others else game.landmark
-    name = 0
-    if t.by_distance[int(others)]:
-        name = MAX_PLAYERS - 1 if others else MAX_PLAYERS
-        for k in range(count):
-            far[k] = _distance(places[order[k]], here)
-        for k in range(1, count):  # insertion sort
-            one, distance, at = order[k], far[k], k
-            while at > 0 and far[at - 1] > distance:
-                order[at], far[at] = order[at - 1], far[at - 1]
-                at -= 1
-            order[at], far[at] = one, distance
-    base = t.partner if others else t.landmark
-    for k in range(t.seen[int(others)]):
-        for axis in range(2):
-            value = places[order[k], axis] - here[axis]
-            row_of_block = (name + k) * 2 + axis
-            n = _say(row, n, value, base, row_of_block, t.places, t.place_sizes)
-    return n
-
-
-@njit(cache=True, nogil=True)
-def _write_facts(game: Any, t: Any, seat: Int, row: Ids, order: Any, far: Any) -> Int:
-    """Writes what a seat knows; returns how many facts that is."""
-    row[0] = t.task + t.game
-    n = 1
-    if t.game != SPEAKER_LISTENER or seat == 1:  # the speaker sees nothing of the plane
-        for axis in range(2):
-            value = game.velocity[seat, axis]
-            n = _say(row, n, value, t.speed, axis, t.speeds, t.speed_sizes)
-        if t.game == SPREAD:
-            for axis in range(2):
-                value = game.position[seat, axis]
-                n = _say(row, n, value, t.place, axis, t.places, t.place_sizes)
-        n = _say_places(row, n, game, t, seat, False, order, far)
-    if t.game == SPREAD:
-        return _say_places(row, n, game, t, seat, True, order, far)
-    if game.goal[seat] >= 0:
-        row[n] = t.goal + game.goal[seat]
-        n += 1
-    if t.game == REFERENCE or seat == 1:
-        row[n] = t.heard + 1 + game.said[1 - seat]
-        n += 1
-    if game.saying[seat] >= 0:
-        row[n] = t.saying + game.saying[seat]
-        n += 1
-    return n
-
-
-@njit(cache=True, nogil=True)
-def _pad(row: Ids, n: Int, before: Int) -> None:
-    for k in range(n, before):
-        row[k] = PAD
-
-
-@njit(cache=True, nogil=True)
-def show(games: Games, t: Any, choices: Ids, choice_counts: Ids, rows: Rows) -> Int:
-    """Writes the rows of all due seats.
-
-    Args:
-        games: GAME [N].
-        t: TABLES, a record.
-        choices: int16 [2, P, C], see ``make_choices``.
-        choice_counts: int16 [2, P].
-        rows: arrays of N * P rows, of which the first are written.
-
-    Returns:
-        R, how many there are.
-    """
-    due_game, due_seat, facts, fact_counts, shown, shown_counts, labels = rows
-    order, far = np.empty(MAX_PLAYERS, np.int64), np.empty(MAX_PLAYERS, np.float64)
-    r = 0
-    for i in range(len(games)):
-        game = games[i]
-        if game.over:
-            continue
-        for seat in range(t.players):
-            due_game[r], due_seat[r] = i, seat
-            n = _write_facts(game, t, seat, facts[r], order, far)
-            _pad(facts[r], n, fact_counts[r])
-            fact_counts[r] = n
-            half = int(t.game == REFERENCE and game.saying[seat] >= 0)
-            shown_counts[r] = choice_counts[half, seat]
-            for k in range(choices.shape[2]):
-                shown[r, k] = choices[half, seat, k]
-            if labels.shape[1]:
-                labels[r, 0] = game.goal[1 - seat]
-            r += 1
-    return r
-
-
-@njit(cache=True, nogil=True)
-def observe(games: Games, t: Any, seat: Int, facts: Ids, fact_counts: Ids) -> None:
-    """Writes what one seat of every game knows, into rows full of PAD."""
-    order, far = np.empty(MAX_PLAYERS, np.int64), np.empty(MAX_PLAYERS, np.float64)
-    for i in range(len(games)):
-        fact_counts[i] = _write_facts(games[i], t, seat, facts[i], order, far)
 
 
 @njit(cache=True, nogil=True)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from games.mpe import engine
 from games.mpe.batched import MpeBatched
 from games.mpe.phrases import BLOCKS
+from games.mpe.records import GAME, make_tables
 from games.mpe.rules import (
     MAX_PLAYERS,
     MOVES,
@@ -93,7 +94,7 @@ def plan_by_text(
     every = np.arange(len(facts))
     me = 1 if config.game == SPEAKER_LISTENER else 0  # of its two seats, one moves
     here = np.nan_to_num(views.said.position)
-    rows = np.zeros(len(every), engine.GAME)
+    rows = np.zeros(len(every), GAME)
     rows["position"][:, me] = here
     rows["velocity"][:, me] = np.nan_to_num(views.said.velocity)
     rows["landmark"] = _places(views.said.landmarks, here)
@@ -164,7 +165,7 @@ def _choice(
 
 
 def _records(state: dict[str, NDArray[np.generic]]) -> NDArray[np.void]:
-    games = np.zeros(len(state["seed"]), engine.GAME)
+    games = np.zeros(len(state["seed"]), GAME)
     for name, array in state.items():
         games[name] = array
     return games
@@ -184,7 +185,7 @@ def plan(config: MpeConfig, games: NDArray[np.void], depth: int | None = None) -
     ways = np.zeros((len(games), config.players), np.int64)
     orders = np.array(list(permutations(range(config.landmarks))), np.int64)
     depth = DEPTH[config.game] if depth is None else depth
-    _plan_all(games, engine.make_tables(config), orders, depth, ways)
+    _plan_all(games, make_tables(config), orders, depth, ways)
     return ways
 
 
