@@ -78,6 +78,9 @@ class Options:
     """With --schedule: how long to play; without it, one game."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """With --schedule: file for the figures; nothing is shown meanwhile."""
+    choices: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """With --schedule: file (CSV) for every choice of the games that end: the frame that it saw,
+    the one that it was applied at, its age, the version of the weights, and what was done."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -91,6 +94,7 @@ class Options:
             "--told": self.told != "answered",
             "--seconds": self.seconds is not None,
             "--json": self.json is not None,
+            "--choices": self.choices is not None,
         }
         for option, given in alone.items():
             if given and self.schedule is None:
@@ -214,6 +218,7 @@ def _in_real_time(options: Options) -> None:
     if options.seed is not None and options.seed < 0:
         raise ValueError(f"--seed cannot be negative, got {options.seed}")
     check_file(options.json, "--json")
+    check_file(options.choices, "--choices")
     realtime.play(
         realtime.Plan(
             options.game,
@@ -226,6 +231,7 @@ def _in_real_time(options: Options) -> None:
             options.told,
             secrets.randbelow(10**6) if options.seed is None else options.seed,
             options.json,
+            options.choices,
         )
     )
 

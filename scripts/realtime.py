@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import itertools
 import json
 import shutil
 import tempfile
@@ -15,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from games.settings import Setting
     from games.world import World
+    from marl.acting.recorder import Recorder
+    from marl.episodes import Episodes
     from marl.remote.realtime import Played
     from transport.launch import Role, Supervisor
 
@@ -37,6 +41,7 @@ class Plan:
         told: what is told of it without a draft.
         seed: of the first game.
         json: file for the figures.
+        choices: file for a line of every choice, as CSV.
     """
 
     setting: str
@@ -49,6 +54,7 @@ class Plan:
     told: Literal["answered", "nothing"]
     seed: int
     json: Path | None
+    choices: Path | None
 
 
 def play(plan: Plan) -> None:
@@ -96,6 +102,7 @@ def play(plan: Plan) -> None:
             show=show,
             stop=lambda: bool(stop()) or leave(),
             on_turn=lambda turn: tend(crew),
+            recorder=stack.enter_context(_written(world, plan.choices)),
         )
         about = policy.about.get("agent", "an agent")
     _report(plan, setting, about, played)
@@ -228,6 +235,32 @@ def _shown(
                 terminal.show(half_blocks(picture, columns) + "\nq: leave")
 
         yield show, lambda: keys.leave
+
+
+@contextlib.contextmanager
+def _written(world: World, file: Path | None) -> Iterator[Recorder | None]:
+    """Keeps every choice, and writes those of a game when it is over."""
+    from marl.acting.recorder import DECISION, Recorder
+
+    if file is None:
+        yield None
+        return
+    book = world.game.phrasebook
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8", newline="") as lines:
+        table = csv.writer(lines)
+        table.writerow(["game", *DECISION.names])  # type: ignore[misc]
+        games = itertools.count()
+
+        def write(episodes: Episodes) -> None:
+            game = next(games)
+            for *numbers, chosen, done in recorder.decisions.tolist():
+                said = "" if chosen < 0 else book[chosen]
+                table.writerow([game, *numbers, said, book[done]])
+            lines.flush()
+
+        recorder = Recorder(world, write)
+        yield recorder
 
 
 def _report(plan: Plan, setting: Setting, agent: str, played: Played) -> None:

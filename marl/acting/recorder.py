@@ -2,13 +2,16 @@
 
 In virtual time a choice acts when it is due, and an actor records it as it is made. In real time it
 may come too late, or be impossible by then, and something else is done in its stead: nothing. What
-is learned from is what was *applied*. The loop::
+is learned from is what was *applied*::
 
-    recorder = Recorder(world.game, replay.insert)
+    pilot = Pilot(world, player, policy, recorder=Recorder(world, replay.insert))
+
+or without a pilot::
+
     seen = world.observe(...)                        # ask somebody
-    recorder.see(world.turn, seen)
+    recorder.see(turn, seen)
     step = world.advance(chosen)                     # what has come, from an earlier turn
-    recorder.apply(world.turn - 1, saw, chosen, world.applied, version)
+    recorder.apply(turn, saw, chosen, world.applied, version)
     recorder.reward(step)
 
 An observation is an own turn, and its choice what was applied in its name: ``idle`` where its
@@ -25,7 +28,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from games.core import BatchedGame, Step
+from games.core import Step
+from games.world import World
 from marl.episodes import Episodes, concatenate
 
 NEVER = -1
@@ -67,10 +71,9 @@ class Recorder:
     """Keeps one game of a world, and hands it over when it is over.
 
     Args:
-        game: a batch of one game whose choices are keys (see ``games.world``).
-        insert: takes the sequences of all seats of a game that has ended.
-        idle: the phrase of doing nothing, which can always be chosen.
-        interval: frames of a turn.
+        world: what is played.
+        insert: takes the sequences of all seats of a game that has ended; ``decisions`` are that
+            game's by then.
         setting: number that the sequences are tagged with.
         max_length: steps of a sequence at most. The successor of one that is cut begins with its
             last ``overlap + 1`` steps, and with a memory of zeros.
@@ -81,27 +84,22 @@ class Recorder:
         decisions: of the last game that ended, an array of ``DECISION``, seat by seat.
 
     Raises:
-        ValueError: if the batch has several games, or cut sequences would overlap by half or more.
+        ValueError: if cut sequences would overlap by half or more.
     """
 
     def __init__(
         self,
-        game: BatchedGame,
+        world: World,
         insert: Callable[[Episodes], None],
         *,
-        idle: int,
-        interval: int,
         setting: int = 0,
         max_length: int = 128,
         overlap: int = 0,
         label_size: int = 0,
     ) -> None:
-        if game.num_games != 1:
-            raise ValueError(f"a recorder keeps one game: num_games=1, got {game.num_games}")
         if max_length < 2 * overlap + 2:
             raise ValueError(f"sequences of {max_length} steps cannot overlap by {overlap}")
-        self._game, self._insert = game, insert
-        self._idle, self._interval, self._setting = idle, interval, setting
+        self._game, self._insert, self._setting = world.game, insert, setting
         self._max_length, self._overlap, self._labels = max_length, overlap, label_size
         self.decisions = np.zeros(0, DECISION)
         self._begin(0)
@@ -123,7 +121,7 @@ class Recorder:
         for k, turns in enumerate(self._seats):
             facts = seen["facts"][k, : seen["fact_counts"][k]].copy()
             choices = seen["choices"][k, : seen["choice_counts"][k]].copy()
-            turns.append(_Own(turn, facts, choices, labels[k], self._idle))
+            turns.append(_Own(turn, facts, choices, labels[k], self._game.idle))
 
     def apply(
         self,
@@ -173,12 +171,12 @@ class Recorder:
 
     def _decide(self) -> NDArray[np.void]:
         def frame(turn: int) -> int:
-            return (turn - self._first) * self._interval if turn != NEVER else NEVER
+            return (turn - self._first) * self._game.interval if turn != NEVER else NEVER
 
         rows = [
             (
                 *(k, frame(own.turn), frame(own.applied)),
-                0 if own.applied == NEVER else (own.applied - own.turn) * self._interval,
+                0 if own.applied == NEVER else (own.applied - own.turn) * self._game.interval,
                 *(own.version, own.chosen, own.done),
             )
             for k, turns in enumerate(self._seats)

@@ -17,6 +17,8 @@ What an agent is told of its own choices that are on their way (``Told``):
   the agent itself (in virtual time, where that is free), it knows everything that is on its way.
   An answer that is late is replaced by what was foreseen, so that what was told comes true.
 
+What was done is kept by a ``Recorder``, for whoever wants to learn from it.
+
 What an agent remembers (``Memory``): ``newest`` sends the memory of the newest answer, which has
 not seen the turns since; ``replayed`` sends those turns along, and the worker reads them first, so
 that the memory is as new as the observation.
@@ -26,7 +28,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,7 @@ from games.core import Step
 from games.gameboy.pace import Pacer
 from games.text import Phrasebook, Translation
 from games.world import World
+from marl.acting.recorder import Recorder
 from marl.core import Policy
 from marl.remote.policy import request
 from transport.client import Reply
@@ -60,6 +63,14 @@ class Reader(Protocol):
         ...
 
 
+class _Chosen(NamedTuple):
+    """What all seats have chosen: at which turn it was seen, phrases, and by which weights."""
+
+    saw: int
+    choices: NDArray[np.int16]
+    version: int
+
+
 class Pilot:
     """One policy in all seats of a world.
 
@@ -72,6 +83,8 @@ class Pilot:
         memory: which memory is sent.
         sequential: whether it is asked only when nothing is on its way: when its last choice acts,
             or, if it is told nothing, when that has acted.
+        recorder: keeps what was seen, chosen and applied; of this world. What a draft chose has no
+            version (-1).
 
     Attributes:
         rewards: what the first seat has earned.
@@ -91,17 +104,19 @@ class Pilot:
         draft: Policy | None = None,
         memory: Memory = "replayed",
         sequential: bool = False,
+        recorder: Recorder | None = None,
     ) -> None:
         if told == "foreseen" and draft is None:
             raise ValueError("choices on their way are foreseen by a draft agent: give one")
         self.world, self.rewards, self.guessed = world, 0.0, 0
         self._player, self._told, self._sequential = player, told, sequential
         self._draft = draft if told == "foreseen" else None
+        self._recorder = recorder
         self._memory_size, self._replays = reader.memory_size, memory == "replayed"
         self._words = _words(world, reader)
         self._draft_words = None if self._draft is None else _words(world, self._draft)
         self._asked: dict[int, NDArray[np.int16]] = {}  # by turn, what each seat could choose
-        self._answers: dict[int, NDArray[np.int16]] = {}  # by turn, what each seat has chosen
+        self._answers: dict[int, _Chosen] = {}  # by turn
         self._age = 1
         self._forget(0)
 
@@ -110,7 +125,7 @@ class Pilot:
         seats = self.world.game.num_players
         self._began = turn  # Answers to earlier ones are passed over.
         # By the turn at which it is due, what each seat is to choose, as far as that is known.
-        self._plan: dict[int, NDArray[np.int16]] = {}
+        self._plan: dict[int, _Chosen] = {}
         self._answers.clear()
         self._memory = np.zeros((seats, self._memory_size), np.float32)
         self._remembers = turn - 1  # the last turn that the memory has seen
@@ -135,15 +150,19 @@ class Pilot:
         chosen = self._hear(turn, reply)
         if not self._sequential or self._may_ask(chosen):
             self._ask(turn, chosen)
-        step = self.world.advance(
-            [None] * len(self._memory) if chosen is None else chosen.tolist(), pacer, show
-        )
+        choices = [None] * len(self._memory) if chosen is None else chosen.choices.tolist()
+        step = self.world.advance(choices, pacer, show)
         self.rewards += float(step.rewards[0, 0])
+        if self._recorder is not None:
+            if chosen is not None:
+                applied = self.world.applied
+                self._recorder.apply(turn, chosen.saw, choices, applied, chosen.version)
+            self._recorder.reward(step)
         if step.over[0]:
             self._forget(turn + 1)
         return step
 
-    def _hear(self, turn: int, played: Reply | None) -> NDArray[np.int16] | None:
+    def _hear(self, turn: int, played: Reply | None) -> _Chosen | None:
         """Takes in what has come back; returns what is to be played, of each seat."""
         chosen = None
         for reply in self._player.outcomes:
@@ -153,9 +172,10 @@ class Pilot:
             if reply.dropped or reply.error:
                 continue
             index = np.asarray(reply.tensors["choices"])[:, None]
-            choices = self._answers[reply.frame] = np.take_along_axis(offered, index, 1)[:, 0]
+            choices = np.take_along_axis(offered, index, 1)[:, 0]
+            answer = self._answers[reply.frame] = _Chosen(reply.frame, choices, reply.version)
             if reply.due >= 0:
-                self._plan[reply.due] = choices
+                self._plan[reply.due] = answer
             if reply.frame > self._remembers and self._memory_size:
                 self._remembers = reply.frame
                 self._memory = np.array(reply.tensors["memory"])
@@ -171,11 +191,11 @@ class Pilot:
             del self._answers[seen]
         return chosen
 
-    def _may_ask(self, chosen: NDArray[np.int16] | None) -> bool:
+    def _may_ask(self, chosen: _Chosen | None) -> bool:
         """Whether nothing is on its way; what acts now is, for who is not told of it."""
         return not self._asked and (self._told != "nothing" or chosen is None)
 
-    def _ask(self, turn: int, chosen: NDArray[np.int16] | None) -> None:
+    def _ask(self, turn: int, chosen: _Chosen | None) -> None:
         """Asks about what is seen now."""
         due = self._player.due(turn)
         ahead = due - turn if due >= 0 else self._age
@@ -185,6 +205,8 @@ class Pilot:
         seen = self.world.observe(pending, ahead)
         if not len(seen["facts"]):
             return
+        if self._recorder is not None:
+            self._recorder.see(turn, seen)
         shown = _translated(seen, self._words)
         past = []
         if self._replays and self._memory_size:
@@ -197,16 +219,13 @@ class Pilot:
                 _translated(seen, self._draft_words), self._draft_memory
             )
             choices = np.take_along_axis(seen["choices"], guessed[:, None], 1)[:, 0]
-            self._plan[due] = choices
+            self._plan[due] = _Chosen(turn, choices, -1)
 
-    def _on_the_way(
-        self, seat: int, turn: int, ahead: int, chosen: NDArray[np.int16] | None
-    ) -> list[int]:
+    def _on_the_way(self, seat: int, turn: int, ahead: int, chosen: _Chosen | None) -> list[int]:
         """Phrases of what a seat does from this turn on, as far as it is known."""
         idle = self.world.game.idle
-        first = idle if chosen is None else int(chosen[seat])
-        later = (self._plan.get(due) for due in range(turn + 1, turn + ahead))
-        return [first, *(idle if choices is None else int(choices[seat]) for choices in later)]
+        known = [chosen, *(self._plan.get(due) for due in range(turn + 1, turn + ahead))]
+        return [idle if one is None else int(one.choices[seat]) for one in known]
 
 
 def _words(world: World, reader: Reader) -> Translation | None:

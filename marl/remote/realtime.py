@@ -17,6 +17,7 @@ from games.gameboy.console import FRAME_RATE
 from games.gameboy.pace import Pacer
 from games.settings import Setting
 from games.world import World
+from marl.acting.recorder import Recorder
 from marl.core import Policy
 from marl.remote.pilot import Memory, Pilot, Reader, Told
 from marl.remote.policy import infer, phrases
@@ -93,6 +94,7 @@ def play_in_real_time(
     show: Callable[[], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_turn: Callable[[int], None] = lambda turn: None,
+    recorder: Recorder | None = None,
 ) -> Played:
     """Plays by the clock, until the time, the games, or ``stop`` say so.
 
@@ -109,11 +111,13 @@ def play_in_real_time(
         show: called before each frame.
         stop: asked at every turn.
         on_turn: called at every turn; what it takes is taken from the frame.
+        recorder: of this world; see ``Pilot``. What it does with a game that has ended is taken
+            from the frame, too.
     """
     forget = round(WARM_UP * world.rate)
     last = None if seconds is None else forget + round(seconds * world.rate)
     player, pacer = Player(client, scheme.playout(), forget), Pacer("skip")
-    pilot = _pilot(world, player, reader, scheme, told, draft, memory)
+    pilot = _pilot(world, player, reader, scheme, told, draft, memory, recorder)
     scoring, outcomes = world.game.scoring, []
     turn = frames = missed = 0
     began = time.monotonic()
@@ -222,6 +226,7 @@ def _pilot(
     told: Told,
     draft: Policy | None,
     memory: Memory,
+    recorder: Recorder | None = None,
 ) -> Pilot:
     return Pilot(
         world,
@@ -231,4 +236,5 @@ def _pilot(
         draft=draft,
         memory=memory,
         sequential=scheme.sequential,
+        recorder=recorder,
     )

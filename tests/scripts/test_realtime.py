@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -31,7 +32,8 @@ def test_two_linked_consoles_are_played_in_real_time(
 ) -> None:
     file = tmp_path / "new" / "out.json"
     call = ["play", PARCELS, "--schedule", "frame_clock", "--workers", "2", "--seed", "3"]
-    assert main([*call, "--seconds", "2", "--json", str(file)]) == 0
+    call += ["--seconds", "2", "--json", str(file), "--choices", str(tmp_path / "choices.csv")]
+    assert main(call) == 0
     assert "bot:sorter, frame_clock, 2 workers: " in capsys.readouterr().out
     report = json.loads(file.read_text())
     assert report["setting"] == "parcels@every=2@pace=4@parcels=2@told=64"
@@ -41,6 +43,15 @@ def test_two_linked_consoles_are_played_in_real_time(
     assert figures["games"] >= 1
     assert max(figures["scores"]) == 4
     assert figures["age_frames"] >= 2
+    with (tmp_path / "choices.csv").open(newline="") as lines:
+        choices = [*csv.DictReader(lines)]
+    assert {row["seat"] for row in choices} == {"0", "1"}
+    acted = [row for row in choices if row["applied"] != "-1"]
+    assert len(acted) > 0.5 * len(choices)
+    for row in acted:
+        assert int(row["applied"]) - int(row["saw"]) == int(row["age"]) >= 2
+        assert row["version"] == "0"
+        assert row["done"] in (row["chosen"], "I wait")
 
 
 @pytest.mark.timeout(120)

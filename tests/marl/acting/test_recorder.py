@@ -40,10 +40,8 @@ class Loop:
         self.idle = int(self.world.game.choice_phrases[0])
         self.episodes: list[Episodes] = []
         self.recorder = Recorder(
-            self.world.game,
+            self.world,
             self.episodes.append,
-            idle=self.idle,
-            interval=EVERY,
             max_length=max_length,
             label_size=1,
         )
@@ -137,9 +135,6 @@ def test_a_long_game_is_cut_and_nothing_is_lost() -> None:
     np.testing.assert_array_equal(learned(cut)[kept], learned(whole))
 
 
-def test_a_recorder_keeps_one_game() -> None:
-    game = games.batched("parcels", num_games=2, emulated=False)
-    with pytest.raises(ValueError, match="num_games=1"):
-        Recorder(game, print, idle=0, interval=2)
+def test_sequences_that_overlap_by_half_are_refused() -> None:
     with pytest.raises(ValueError, match="overlap"):
-        Recorder(parcels(), print, idle=0, interval=2, max_length=4, overlap=2)
+        Recorder(World(parcels()), print, max_length=4, overlap=2)

@@ -7,6 +7,7 @@ import pytest
 
 from games.settings import parse
 from games.world import World
+from marl.acting.recorder import NEVER, Recorder
 from marl.remote.pilot import Pilot
 from marl.remote.policy import infer
 from marl.remote.realtime import play_in_virtual_time
@@ -136,6 +137,55 @@ def test_nothing_that_is_kept_grows() -> None:
     assert len(pilot._answers) <= 1001
     assert len(pilot._past) <= 128
     assert not pilot._plan
+
+
+@pytest.mark.parametrize(
+    ("scheme", "told"),
+    [("frame_clock", "answered"), ("frame_clock", "foreseen"), ("immediate", "answered")],
+)
+def test_a_recorder_keeps_what_the_world_did_and_who_chose_it(scheme, told) -> None:
+    world, policy, games = World(PARCELS.batched(1, 5)), roster.load("bot:sorter").policy, []
+    recorder = Recorder(world, games.append, label_size=1)
+    latency, workers = Latency(5 * FRAME, 0.4), 4
+    pool = VirtualPool(
+        SCHEMES[scheme].make(workers, latency.median),
+        latency,
+        workers=workers,
+        rate=world.rate,
+        infer=lambda tensors: infer(policy, 1 << 14, tensors),
+    )
+    player = Player(pool, SCHEMES[scheme].playout(2))
+    pilot = Pilot(world, player, policy, told=told, draft=policy, recorder=recorder)
+    done, played = {}, {}
+    for turn in pool.frames(1000):
+        before = dict(world.counts)
+        step = pilot.turn(turn)
+        done[turn] = list(world.applied)
+        played[turn] = world.counts["nothing"] == before["nothing"]
+        if step.over[0]:
+            break
+    last = turn
+    (episodes,), decisions = games, recorder.decisions
+    first = np.cumsum(episodes.choice_counts) - episodes.choice_counts
+    learned = episodes.choices[first + episodes.actions]
+    np.testing.assert_array_equal(learned, decisions["done"])
+    idle = world.game.idle
+    acted = decisions["applied"] != NEVER
+    assert 0.5 < acted.mean() < 1 or told == "foreseen"
+    assert (decisions["done"][~acted] == idle).all()
+    for own in decisions[acted]:
+        turn = own["applied"] // 2
+        assert played[turn]
+        assert own["done"] == done[turn][own["seat"]]
+        assert own["applied"] - own["saw"] == own["age"] > 0
+        assert own["done"] in (own["chosen"], idle)
+    # Every choice that the world did is some own turn's.
+    assert acted.sum() == 2 * sum(played.values())
+    guessed = decisions["version"][acted] == -1
+    assert guessed.sum() == 2 * pilot.guessed
+    assert guessed.any() == (told == "foreseen")
+    assert episodes.rewards.sum() == 2 * pilot.rewards
+    assert episodes.elapsed.sum() == 2 * 2 * (last + 1 - decisions["saw"].min() // 2)
 
 
 def test_what_cannot_be_is_refused() -> None:
