@@ -11,15 +11,15 @@ What is lost against lockstep is split as in the paper: *delay* is lost by a per
 same age too (every turn has its choice, everything on its way is known), *inaction* is the rest.
 Where choices on their way are not known, and matter, not knowing them is part of that rest.
 
-Then the time that text agents of 55 K to 10 M parameters really take, on one core; larger ones
-stand there as the delay that the paper gives them. Agents that remember also play with the memory
-of the newest answer, which has not seen the turns since. Plots go to ``runs/bench-delay``.
+First the time is taken that text agents of 55 K to 10 M parameters really need on one core; larger
+ones stand there as the delay that the paper gives them. Agents that remember also play with the
+memory of the newest answer, which has not seen the turns since. Plots go to ``runs/bench-delay``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -96,9 +96,9 @@ def run(seconds: float, agents: Sequence[str] = ()) -> Iterator[Row]:
     """
     games = max(1, int(seconds // 300))
     players = [_player(text) for text in agents or GAMES]
+    sizes = yield from _sizes()
     for setting, name, policy in players:
-        yield from _Curves(setting, name, policy, games).rows()
-    yield from _sizes()
+        yield from _Curves(setting, name, policy, games, sizes).rows()
 
 
 def _player(text: str) -> tuple[Setting, str, Policy]:
@@ -119,8 +119,11 @@ def _player(text: str) -> tuple[Setting, str, Policy]:
 class _Curves:
     """Rewards of one agent in one game."""
 
-    def __init__(self, setting: Setting, agent: str, policy: Policy, games: int) -> None:
+    def __init__(
+        self, setting: Setting, agent: str, policy: Policy, games: int, sizes: Mapping[str, float]
+    ) -> None:
         self.setting, self.agent, self.policy, self.games = setting, agent, policy, games
+        self.sizes = sizes  # what networks take, in frames
         shown = {name: v for name, v in setting.options.items() if name != "told"}
         self.title = f"{Setting(setting.game, setting.players, shown).name}, {agent}"
         self.interval = getattr(setting.batched(1), "interval", 1)
@@ -203,6 +206,12 @@ class _Curves:
         curves.set_xticks(at, ["0", *map(str, DELAYS)])
         curves.set_xlabel("frames that an inference takes")
         curves.set_ylabel("reward a game")
+        first, *_, last = self.sizes
+        measured = f"{first} to {last}:\n{max(self.sizes.values()):.1g} frames at most"
+        marks = [0.3, *(1 + DELAYS.index(f) for f in PAPER.values() if f in DELAYS)]
+        larger = [f"{size}\n(delay only)" for size, f in PAPER.items() if f in DELAYS]
+        above = curves.secondary_xaxis("top")
+        above.set_xticks(marks, [measured, *larger], fontsize=7)
         curves.legend(frameon=False, fontsize=7)
         for index, name in enumerate(self.ways):
             inaction, delay = (max(0.0, part) for part in self.lost[name, SPLIT_AT])
@@ -216,7 +225,8 @@ class _Curves:
         for axes in (curves, bars):
             axes.spines[["top", "right"]].set_visible(False)
         PLOTS.mkdir(parents=True, exist_ok=True)
-        slug = self.setting.game + ("" if self.agent.startswith("bot:") else "-learned")
+        learned = not self.agent.startswith("bot:")
+        slug = f"{self.setting.game}-by-{Path(self.agent).name}" if learned else self.setting.game
         figure.savefig(PLOTS / f"{slug}.png", dpi=110)
 
 
@@ -225,9 +235,11 @@ def _error(values: Sequence[float]) -> float:
     return stdev(values) / len(values) ** 0.5
 
 
-def _sizes() -> Iterator[Row]:
-    """What text agents take for both seats of parcels, untrained, on one core."""
+def _sizes() -> Generator[Row, None, dict[str, float]]:
+    """What text agents take for both seats of parcels, untrained, on one core; returns frames."""
     import torch
+
+    frames = {}
 
     game = find_setting("parcels").batched(1)
     threads = torch.get_num_threads()
@@ -244,8 +256,10 @@ def _sizes() -> Iterator[Row]:
             median = float(np.median(taken[10:]))
             what = f"an inference of a text agent of {size} parameters, one core"
             yield Row(what, round(1000 * median, 2), "ms")
-            yield Row(f"{what}, in frames", round(median * FRAME_RATE, 3), "frames")
+            frames[size] = median * FRAME_RATE
+            yield Row(f"{what}, in frames", round(frames[size], 3), "frames")
     finally:
         torch.set_num_threads(threads)
-    for size, frames in PAPER.items():
-        yield Row(f"a network of {size} parameters (as the paper has it)", frames, "frames")
+    for size, given in PAPER.items():
+        yield Row(f"a network of {size} parameters (as the paper has it)", given, "frames")
+    return frames

@@ -152,3 +152,21 @@ def test_the_busy_processes_are_busy_and_are_seen(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(busy.sys, "executable", "/bin/true")
     with pytest.raises(RuntimeError, match=r"the busy processes ran for 0\.00 s"):
         busy._figure(count, 0.3, 1)
+
+
+def test_what_a_slow_inference_costs_is_measured_and_drawn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from scripts.bench import delay
+
+    monkeypatch.setattr(delay, "DELAYS", (8,))
+    monkeypatch.setattr(delay, "PAPER", {"100 M": 8, "1 B": 596})
+    monkeypatch.setattr(delay, "SIZES", dict.fromkeys(("55 K", "1 M")))
+    monkeypatch.setattr(delay, "PLOTS", tmp_path)
+    rows = [*delay.run(1, ["parcels@pace=4@every=2@parcels=1=bot:sorter"])]
+    found = {(row.what.partition(", ")[2], row.against): row.value for row in rows}
+    assert found["bot:sorter: lockstep", None] == 2
+    assert found["bot:sorter: 8 frames", "frame_clock, known"] == 2
+    assert found["bot:sorter: 8 frames", "sequential"] < 2
+    assert sum(row.what.endswith("in frames") for row in rows) == 2
+    assert (tmp_path / "parcels.png").stat().st_size > 10_000
