@@ -20,6 +20,7 @@ from agents.r3d2.cores import Layout
 from agents.r3d2.network import R3D2Network, Tables
 from agents.r3d2.phrases import ActiveSet, Ids, Rows
 from agents.r3d2.readers import TextReader, make_reader
+from agents.r3d2.roles import RoleNetworks
 from games.text import PAD, Phrasebook
 
 
@@ -42,7 +43,8 @@ class R3D2Agent(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.reader = make_reader(config, phrasebook)
-            self.network = R3D2Network(config, self.reader.width)
+            make = RoleNetworks if config.roles else R3D2Network
+            self.network = make(config, self.reader.width)
         self.memory_size = self.network.memory_size
         self.facts, self.choices = (ActiveSet(open=not phrasebook.closed) for _ in range(2))
         self.answers = AnswerSheets()
@@ -69,7 +71,8 @@ class R3D2Agent(nn.Module):
             labels: int16 [K, N], the answer sheet of a game, for the auxiliary head.
         """
         self.facts.add(facts)
-        self.choices.add(choices)
+        if self.choices.add(choices):
+            self._assign_roles()
         if labels is not None and self.config.own_hand and self.answers.add(labels):
             self.forget()
 
@@ -97,7 +100,14 @@ class R3D2Agent(nn.Module):
                         f"{len(self.phrasebook)} phrases: play with the phrasebook of the agent"
                     )
                 met |= active.add(ids)
+        if met:
+            self._assign_roles()
         return met
+
+    def _assign_roles(self) -> None:
+        """Tells networks by role, if there are any, whose choices the active set holds."""
+        if isinstance(self.network, RoleNetworks):
+            self.network.assign(self.phrasebook[int(id)] for id in self.choices.ids)
 
     @property
     def rows(self) -> Rows:

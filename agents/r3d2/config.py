@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,11 +46,32 @@ class R3D2Config:
     """Width of the recurrent core; facts bypass it."""
     layers: int = 1
     """Layers of the recurrent core."""
+    roles: tuple[str, ...] = ()
+    """Who has a network of its own, by what it may choose: regular expressions that are found in
+    its choices, such as "^I ask" for a manager. Everybody else shares one."""
     own_hand: bool = True
     """Auxiliary head that guesses at what the agent cannot see of its own, where a game has an
     answer sheet for training: in Hanabi, what can be done with the cards in its hand."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "roles", tuple(self.roles))  # JSON has no tuples
+        for pattern in self.roles:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(
+                    f"agent.roles: {pattern!r} is no regular expression: {error}"
+                ) from None
+        if self.roles and self.encoder == "paragraph":
+            raise ValueError(
+                "agent.roles needs an agent that keeps tables of phrases: leave it out, or "
+                "agent.encoder=paragraph"
+            )
+        if self.roles and self.own_hand:
+            raise ValueError(
+                "networks by role have no auxiliary head: add --agent.no-own-hand, or leave out "
+                "agent.roles"
+            )
         for name in ("lora_rank", "text_layers", "text_hidden", "hidden", "memory", "layers"):
             value = getattr(self, name)
             if value < 1:

@@ -172,7 +172,7 @@ class VectorReader(nn.Module):
 def make_reader(config: R3D2Config, phrasebook: Phrasebook) -> TextReader | VectorReader:
     """The reader that a configuration asks for, with initial weights from the global generator."""
     if config.encoder == "vector":
-        return VectorReader(phrasebook, config.text_hidden)
+        return VectorReader(phrasebook, config.text_hidden * (1 + len(config.roles)))
     if config.language_model is not None:
         tokenizer: Tokenizer = WordPiece.from_folder(config.language_model)
         bert = Bert.from_folder(

@@ -76,6 +76,7 @@ class Actor:
         partners: who may hold other seats; they do not explore, and nothing of theirs is inserted.
         seating: who holds which seat; needed where there are partners.
         book: the phrasebook whose ids are recorded; None for the game's own.
+        idle_manager: version of the policy's weights up to which a manager says anything at random.
 
     Raises:
         ValueError: if cut sequences would overlap by half or more.
@@ -98,6 +99,7 @@ class Actor:
         partners: Sequence[Policy] = (),
         seating: Seating | None = None,
         book: Phrasebook | None = None,
+        idle_manager: int = 0,
     ) -> None:
         if max_length < 2 * overlap + 2:
             raise ValueError(
@@ -108,6 +110,8 @@ class Actor:
         self.epsilons, self.setting, self.overlap = epsilons, setting, overlap
         self.label_slot = label_slot
         self.temperatures, self.teaching, self.seating = temperatures, teaching, seating
+        self.idle_manager = idle_manager
+        self._manages = np.array([role == "manager" for role in game.roles])
         self.rng = np.random.default_rng(seed)
         self.env_steps = 0
         self.episodes = 0
@@ -133,6 +137,8 @@ class Actor:
             noise = self.rng.gumbel(size=turn.values.shape).astype(np.float32)
             best = (turn.values + self.temperatures[game.due_game, None] * noise).argmax(1)
         explore = self.rng.random(due) < self.epsilons[game.due_game]
+        if self.policy.version < self.idle_manager:
+            explore |= self._manages[game.due_seat]
         anything = (self.rng.random(due) * game.choice_counts).astype(np.int64)
         action = np.where(explore, anything, best)
         mine: Any = slice(None)

@@ -122,6 +122,7 @@ def make_actors(
             teaching=teaching,
             partners=partners,
             seating=config.partners.seating(game.num_players) if partners else None,
+            idle_manager=config.actor.idle_manager,
         )
         for i, game in enumerate(playing)
     ]

@@ -42,12 +42,17 @@ class ActorConfig:
     temperature_spread: float | None = None
     """Powers of ten between the temperatures of the game that explores most and the least. Without
     one, the game's own."""
+    idle_manager: int = 0
+    """Updates in which a manager says anything at random: the others have to learn what follows
+    from each thing that it may say, before it can learn what to say."""
     other_play: bool = False
     """Other-Play: every seat sees the colours under names of its own."""
 
     def __post_init__(self) -> None:
         if self.num_games < 1:
             raise ValueError(f"actor.num_games must be at least 1, got {self.num_games}")
+        if self.idle_manager < 0:
+            raise ValueError(f"actor.idle_manager cannot be negative, got {self.idle_manager}")
         check(vars(self), "actor.")
 
 

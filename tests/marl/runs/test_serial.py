@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agents.r3d2.config import R3D2Config
 from marl.learning.config import LearnerConfig
+from marl.replay.prioritised import ReplayConfig
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import ActorConfig, TrainConfig
 from marl.runs.serial import SerialRun
@@ -87,6 +89,50 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path: Path, config: TrainConfig) 
         store.save(two.learner.updates, *flatten(two.state()))
     assert theirs == ours
     assert_same(flatten(one.state()), store.load())
+
+
+MANAGED = replace(
+    CONFIG,
+    games=("supply-chain:2@periods=6@manager=incentives@manager_every=3",),
+    agent=R3D2Config(
+        encoder="vector", hidden=16, memory=8, text_hidden=32, own_hand=False, roles=("^I ask",)
+    ),
+    actor=ActorConfig(num_games=8, epsilon=0.01, epsilon_spread=0, temperature=0, idle_manager=8),
+    replay=ReplayConfig(capacity=40, max_length=8),
+)
+
+
+def test_a_run_of_networks_by_role_goes_on_bit_for_bit() -> None:
+    one, _ = run(MANAGED, 10)
+    two, _ = run(MANAGED, 6)
+    three = SerialRun(MANAGED)
+    three.load_state(unflatten(*flatten(two.state())))
+    while three.learner.updates < 10:
+        three.step()
+    assert_same(flatten(one.state()), flatten(three.state()))
+    weights = flatten(one.state())[0]
+    first, second = (
+        np.asarray(weights[f"learner/agent/network.networks.{k}.query.weight"]) for k in (0, 1)
+    )
+    assert first.shape == second.shape
+    assert not np.array_equal(first, second)
+
+
+def test_a_manager_is_idle_at_first() -> None:
+    """It says anything until the weights have seen so many updates; the players do not."""
+    game = SerialRun(MANAGED).actors[0].game
+    said: dict[bool, list[int]] = {False: [], True: []}
+    for idle in (True, False):
+        serial = SerialRun(replace(MANAGED, actor=replace(MANAGED.actor, idle_manager=8 * idle)))
+        actor = serial.actors[0]
+        actor.insert = lambda episodes, idle=idle: said[idle].extend(  # type: ignore[misc]
+            episodes.actions[episodes.choice_counts == len(game.asks)].tolist()  # type: ignore[attr-defined]
+        )
+        for _ in range(100):
+            actor.step()
+    assert len(set(said[True])) == len(game.asks)  # type: ignore[attr-defined]
+    often = np.bincount(said[False]).max() / len(said[False])
+    assert often > 0.5 > np.bincount(said[True]).max() / len(said[True])
 
 
 def test_the_teacher_plays_first_then_both_then_the_agent() -> None:
