@@ -49,6 +49,9 @@ class TabularConfig:
     idle_manager: float = 0.8
     """Share of the games, from the first, in which a manager says anything at random: the others
     have to learn what follows from each thing that it may say, before it can learn what to say."""
+    still_players: bool = False
+    """Whether the others stop learning and exploring where the manager begins: what follows from
+    each thing that it says is then fixed, and it looks for the best."""
     ignore: str = HISTORY
     """Facts in which this regular expression is found are left out; "" leaves out none."""
 
@@ -107,18 +110,23 @@ class Learners:
         epsilon = config.epsilon + done * (config.last_epsilon - config.epsilon)
         seats = game.due_seat.astype(np.int64)
         idle = self._manages[seats] & (done < config.idle_manager)
-        explore = self._rng.random(len(seats)) < np.where(idle, 1.0, epsilon)
+        rates = np.full(game.num_players, rate)
+        chances = np.where(idle, 1.0, epsilon)
+        if config.still_players and done >= config.idle_manager:
+            rates[~self._manages] = 0.0
+            chances[~self._manages[seats]] = 0.0
+        explore = self._rng.random(len(seats)) < chances
         drawn = (self._rng.random(len(seats)) * game.choice_counts).astype(np.int64)
         move = np.where(explore, drawn, -1)
         memory = (self._row, self._column, self._earned, self._waited, self._sums, self._counts)
         _turn(
             *(game.due_game, seats, game.facts, game.fact_counts, game.choices),
             *(game.choice_counts, tables.keys, tables.values, tables.marks, tables.columns),
-            *(*memory, rate, config.gamma, move),
+            *(*memory, rates, config.gamma, move),
         )
         step = game.step(move)
         ended = step.terminated | step.truncated
-        _earn(step.rewards, step.elapsed, ended, tables.values, *memory, rate)
+        _earn(step.rewards, step.elapsed, ended, tables.values, *memory, rates)
         self.episodes += int(step.over.sum())
 
     def policies(self) -> list[TabularPolicy]:
@@ -171,7 +179,7 @@ def learn(
 @njit(cache=True, nogil=True)
 def _turn(
     games, seats, facts, fact_counts, choices, choice_counts,
-    keys, values, marks, columns, rows, taken, earned, waited, sums, counts, rate, gamma, move,
+    keys, values, marks, columns, rows, taken, earned, waited, sums, counts, rates, gamma, move,
 ):  # fmt: skip
     """Learns from every due seat's last turn, and lets it choose; ``move`` is drawn, or -1."""
     due = len(seats)
@@ -194,7 +202,7 @@ def _turn(
     for r in range(due):
         g, s = games[r], seats[r]
         if rows[g, s] >= 0:
-            _move(values, sums, counts, rows[g, s], taken[g, s], rate)
+            _move(values, sums, counts, rows[g, s], taken[g, s], rates[s])
         if move[r] < 0:
             move[r] = best[r]
         rows[g, s] = row[r]
@@ -204,7 +212,7 @@ def _turn(
 
 
 @njit(cache=True, nogil=True)
-def _earn(rewards, elapsed, ended, values, rows, taken, earned, waited, sums, counts, rate):
+def _earn(rewards, elapsed, ended, values, rows, taken, earned, waited, sums, counts, rates):
     """Adds what was earned; where a seat's game has ended, learns from it."""
     for g in range(rewards.shape[0]):
         for s in range(rewards.shape[1]):
@@ -217,7 +225,7 @@ def _earn(rewards, elapsed, ended, values, rows, taken, earned, waited, sums, co
     for g in range(rewards.shape[0]):
         for s in range(rewards.shape[1]):
             if rows[g, s] >= 0 and ended[g, s]:
-                _move(values, sums, counts, rows[g, s], taken[g, s], rate)
+                _move(values, sums, counts, rows[g, s], taken[g, s], rates[s])
                 rows[g, s] = -1
 
 

@@ -47,6 +47,44 @@ def test_a_manager_does_not_pay_more_than_it_gains() -> None:
     assert found["raw"] == 18
 
 
+def test_players_stand_still_once_the_manager_begins() -> None:
+    """Their tables stay as they are; the manager's do not."""
+    config = TabularConfig(
+        episodes=600, games=16, idle_manager=0.5, still_players=True, epsilon=1.0, ignore=""
+    )
+    game = games.setting("escape-room:2@manager=incentives")
+    run = Learners(game, config, 1)
+    while run.episodes < 300:
+        run.step()
+    before = run.tables.values.copy()
+    while run.episodes < 600:
+        run.step()
+    changed = run.tables.values != before
+    said = [run.game.phrasebook[int(id)] for id in run.game.choice_phrases]
+    asks = np.array([sentence.startswith("I ask ") for sentence in said])
+    assert changed[:, asks].any()
+    assert not changed[:, ~asks].any()
+
+
+def test_two_of_three_are_paid_to_let_the_third_out() -> None:
+    """Raw 8 is the optimum; the two cost 1.2 each."""
+    name = "escape-room:3@manager=incentives@manager_offers=1.2@manager_deeds=lever"
+    config = TabularConfig(
+        episodes=8000,
+        games=32,
+        gamma=0.9,
+        epsilon=0.1,
+        last_epsilon=0.002,
+        learning_rate=0.2,
+        idle_manager=0.5,
+        still_players=True,
+        ignore="",
+    )
+    found = learned(name, 1, config).evaluate(20, 5)
+    assert found["raw"] >= 7
+    assert found["payments"] <= 3.6
+
+
 def test_the_same_seed_learns_the_same() -> None:
     config = TabularConfig(episodes=300, games=16)
     name = "supply-chain:2@periods=8@manager=incentives"
