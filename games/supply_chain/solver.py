@@ -103,6 +103,8 @@ class Solver:
 
     Args:
         config: the setting.
+        offers: float64 [S, P], what each factory is paid on top for each part that it orders from
+            the large supplier; None for nothing. What all get then counts what they are paid.
 
     Attributes:
         states: S.
@@ -113,10 +115,14 @@ class Solver:
         ValueError: if the setting is too large to be solved.
     """
 
-    def __init__(self, config: SupplyChainConfig) -> None:
+    def __init__(self, config: SupplyChainConfig, offers: Floats | None = None) -> None:
         self.config = config
         self._cases = make_cases(config)
         self.states, self.moves = len(self._cases.options), 1 + 2 * config.room
+        if offers is not None:
+            parts = (self._cases.moves - config.room).clip(min=0)
+            of_case = offers.repeat(np.diff(self._cases.first), axis=0)
+            self._cases = self._cases._replace(rewards=self._cases.rewards + parts * of_case)
         one = np.ones((1, config.players), np.int64)
         self.start = int(self.index(one, 0 * one, np.zeros(1, np.int64))[0])
 

@@ -2,7 +2,8 @@
 
 Nobody else plays it. The optimum is what all factories can expect together. The equilibria are
 those found from the last period to the first, where each stage game counts by its best or its worst
-one; the gain beside them is what one factory could still add by leaving them.
+one; the gain beside them is what one factory could still add by leaving them. What an offer to all
+comes to is where best responses in turn lead; see ``games.supply_chain.offers``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 import games
 from games.supply_chain import PRESETS, SupplyChainConfig
+from games.supply_chain.offers import everywhere, respond
 from games.supply_chain.solver import Solver
 from scripts.bench import Row, rate
 from scripts.bench.engine import NUM_GAMES, one_core
@@ -24,6 +26,7 @@ SOLVED = {
     "supply-chain:4": SupplyChainConfig(players=4),
     **{f"supply-chain:3@{name}": SupplyChainConfig(**PRESETS[name]) for name in PRESETS},
 }
+OFFERS = (0.2, 0.3, 0.4, 0.5)
 
 
 def run(seconds: float) -> Iterator[Row]:
@@ -33,6 +36,12 @@ def run(seconds: float) -> Iterator[Row]:
             yield Row(f"{name}, random play", speed(name, seconds / len(SPEEDS)), "moves/s")
     for name, config in SOLVED.items():
         yield from _solve(name, config)
+    plain = Solver(SupplyChainConfig())
+    for offer in OFFERS:
+        found = respond(plain, everywhere(plain, offer))
+        name = f"supply-chain:3, {offer:g} for each dear part, best responses in turn"
+        yield Row(name, found.raw, "welfare")
+        yield Row(name, found.payments, "paid")
 
 
 def speed(name: str, seconds: float) -> float:

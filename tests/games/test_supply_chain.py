@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import games
 from games.core import Step
 from games.supply_chain import SupplyChainBatched, SupplyChainConfig
+from games.supply_chain.offers import everywhere, respond, search
 from games.supply_chain.phrases import SUPPLIERS
 from games.supply_chain.solver import Profile, Solver
 from games.words import plural
@@ -312,3 +313,33 @@ def test_the_manual_tells_the_optimum() -> None:
         batch = games.batched(name, num_games=1)
         assert isinstance(batch, SupplyChainBatched)
         assert Solver(batch.config).optimum()[0] == pytest.approx(float(value), abs=0.0051)
+
+
+def test_offers_are_what_factories_get_on_top() -> None:
+    """The worth of a profile under an offer: its own, and the offer for each dear part bought."""
+    plain = Solver(TINY)
+    offers = np.random.default_rng(1).random((plain.states, TINY.players))
+    paying = Solver(TINY, offers)
+    always = np.zeros((2, 3, plain.states, plain.moves), np.float32)
+    always[:, :, :, 0] = 1  # to wait
+    np.testing.assert_array_equal(paying.returns(always), plain.returns(always))
+    _, profile = paying.selfish()
+    assert (profile[:, :, :, 2] > 0).any()
+    extra = paying.returns(profile) - plain.returns(profile)
+    first = profile[:, 0, plain.start, 2] * offers[plain.start]
+    dear = profile[:, :, :, 2].any(1)  # in which states anybody ever buys there
+    most = np.where(dear.T, offers, 0).max(0) * TINY.periods
+    assert (extra >= first - 1e-6).all()
+    assert (extra <= most + 1e-6).all()
+
+
+def test_offers_by_state_leave_a_manager_no_less_than_constant_ones() -> None:
+    config = SupplyChainConfig(players=2, periods=8)
+    plain = Solver(config)
+    nothing = respond(plain, everywhere(plain, 0.0))
+    assert nothing.payments == pytest.approx(0, abs=1e-6)
+    constant = [respond(plain, everywhere(plain, offer)) for offer in (0.3, 0.5)]
+    assert all(found.payments > 0 for found in constant)
+    offers, found = search(config, (0.0, 0.3, 0.5))
+    assert found == respond(plain, offers)
+    assert found.manager >= max(one.manager for one in (nothing, *constant))
