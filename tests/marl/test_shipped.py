@@ -15,6 +15,7 @@ from marl.runs import roster
 LEAST = {
     "hanabi": {"hanabi:2": 14.5, "hanabi:3": 13.5, "hanabi:4": 14.0, "hanabi:5": 13.0},
     "hanabi-2p": {"hanabi:2": 19.0},
+    "hanabi-2p-hour": {"hanabi:2": 20.9},
     "hanabi-2p-adhoc": {"hanabi:2": 14.5},
     "hanabi-2p-taught": {"hanabi:2": 19.0},
     "parcels": {"parcels@emulated=false@sparks=1": 23.8, "parcels@emulated=false": 23.8},
