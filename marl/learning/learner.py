@@ -13,7 +13,7 @@ from torch import Tensor
 from agents.r3d2.agent import R3D2Agent
 from agents.r3d2.network import Tables
 from games.hyperparameters import Hyperparameters
-from marl.core import Replay, Weights
+from marl.core import Replay
 from marl.episodes import Episodes
 from marl.lanes import Lanes
 from marl.learning.average import RunningMean
@@ -26,6 +26,7 @@ from marl.learning.objective import Objective, Part, Term
 from marl.learning.optimisers import load_optimiser_state, make_optimiser, optimiser_state
 from marl.learning.staleness import mean_age, split
 from marl.learning.text import TextLearner
+from marl.learning.weights import LocalWeights
 from marl.replay.prioritised import Sample
 
 
@@ -54,7 +55,7 @@ class Learner:
         self,
         agent: R3D2Agent,
         replay: Replay,
-        weights: Weights,
+        weights: LocalWeights,
         config: LearnerConfig,
         eta: float = 0.9,
         imitation: ImitationConfig | None = None,
@@ -189,8 +190,7 @@ class Learner:
             "average": self.averaged().state_dict(),
             "optimiser": optimiser_state(self.optimiser),
             **self.text.state(),
-            "published": self.weights.latest()[1],
-            "version": self.weights.latest()[0],
+            **self.weights.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -202,7 +202,7 @@ class Learner:
             agent.load(self.updates, state[name])
         load_optimiser_state(self.optimiser, state["optimiser"])
         self.text.load_state(state)
-        self.weights.publish(state["version"], state["published"])
+        self.weights.load_state(state)
 
     def _draw(self) -> tuple[Sample | None, float]:
         """A batch that may be learned from, None if all of it is too old; and the share skipped."""

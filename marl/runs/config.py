@@ -47,12 +47,17 @@ class ActorConfig:
     from each thing that it may say, before it can learn what to say."""
     other_play: bool = False
     """Other-Play: every seat sees the colours under names of its own."""
+    lag: int = 0
+    """Updates that weights are held back before games are played with them: to see what staleness
+    costs, as it comes about where actors are far away or behind."""
 
     def __post_init__(self) -> None:
         if self.num_games < 1:
             raise ValueError(f"actor.num_games must be at least 1, got {self.num_games}")
         if self.idle_manager < 0:
             raise ValueError(f"actor.idle_manager cannot be negative, got {self.idle_manager}")
+        if self.lag < 0:
+            raise ValueError(f"actor.lag cannot be negative, got {self.lag}")
         check(vars(self), "actor.")
 
 
@@ -125,6 +130,12 @@ class TrainConfig:
                 f"{self.replay.max_length // 2 - 1}"
             )
 
+        least = self.actor.lag + self.learner.publish_interval
+        if 0 < self.learner.max_staleness < least:
+            raise ValueError(
+                f"learner.max_staleness={self.learner.max_staleness} leaves nothing to learn from "
+                f"where actor.lag={self.actor.lag}: choose at least {least}, or 0 for no bound"
+            )
         if self.learner.aux_shaping and self.learner.mixing == "iql":
             raise ValueError(
                 "learner.aux_shaping rewards what a seat says by what the others make of it, which "

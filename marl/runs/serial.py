@@ -28,7 +28,7 @@ from marl.core import Table
 from marl.episodes import Episodes
 from marl.learning.group import Alone, Group
 from marl.learning.learner import Learner
-from marl.learning.weights import LocalWeights
+from marl.learning.weights import LaggedWeights, LocalWeights
 from marl.replay.limiter import Limiter
 from marl.replay.prioritised import PrioritisedReplay
 from marl.runs.actors import Exploration, explorations, make_actors, make_games
@@ -68,7 +68,8 @@ class SerialRun:
             agent.to(device)
         self.replay = self._table(self.agent.answers.slots, replay_seed)
         self.limiter = Limiter(config.warm_up, config.samples_per_insert)
-        self.weights = LocalWeights()
+        lag = config.actor.lag
+        self.weights = LaggedWeights(lag) if lag else LocalWeights()
         self.learner = Learner(
             self.agent,
             self.replay,

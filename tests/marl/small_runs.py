@@ -30,7 +30,8 @@ CONFIG = TrainConfig(
     ),
 )
 
-# A teacher, then both, then self-play alone; and whole episodes, of both settings.
+# A teacher, then both, then self-play alone; and whole episodes, of both settings, that are played
+# with weights held back.
 IMITATION = replace(
     CONFIG,
     imitate="bot:iggi",
@@ -39,6 +40,7 @@ IMITATION = replace(
 VDN = replace(
     CONFIG,
     games=("hanabi:3-4@small",),
+    actor=replace(CONFIG.actor, lag=5),
     replay=replace(CONFIG.replay, max_length=32),
     learner=replace(CONFIG.learner, mixing="vdn"),
 )

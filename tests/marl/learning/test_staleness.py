@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from agents.r3d2.config import R3D2Config
 from marl.episodes import concatenate
 from marl.learning.config import LearnerConfig
 from marl.learning.mixing import IQL
 from marl.learning.staleness import ages, mean_age, split
+from marl.learning.weights import KEPT, LaggedWeights
 from marl.replay.prioritised import ReplayConfig, Sample
 from marl.runs.config import ActorConfig, TrainConfig
 from marl.runs.monitor import Monitor
@@ -139,3 +142,50 @@ def test_a_bound_that_starves_everybody_is_refused() -> None:
         LearnerConfig(max_staleness=5)
     with pytest.raises(ValueError, match="cannot be negative"):
         LearnerConfig(max_staleness=-1)
+
+
+def test_held_back_weights_come_late_and_in_order() -> None:
+    weights = LaggedWeights(100)
+    weights.publish(0, {})  # What it all begins from, and then begins from once more.
+    begun: dict[str, Tensor] = {"a": torch.zeros(1)}
+    weights.publish(0, begun)
+    late = []
+    for version in range(10, 1000, 10):
+        weights.publish(version, {})
+        late.append(version - weights.latest()[0])
+        if version < 100:
+            assert weights.latest() == (0, begun)
+    assert late[:9] == list(range(10, 100, 10))
+    assert set(late[9:]) == {100}
+
+
+def test_few_versions_are_held_however_long_the_lag() -> None:
+    weights = LaggedWeights(10_000)
+    for version in range(0, 30_000, 10):
+        weights.publish(version, {})
+        late = version - weights.latest()[0]
+        assert late == version or 10_000 <= late < 10_000 * (1 + 1 / KEPT) + 10
+        assert len(weights.state()["waiting"]) <= KEPT + 1
+    again = LaggedWeights(10_000)
+    again.load_state(weights.state())
+    assert again.state() == weights.state()
+
+
+def test_a_run_may_learn_from_what_old_weights_played() -> None:
+    config = TrainConfig(
+        games=("hanabi:2@very-small",),
+        warm_up=20,
+        agent=R3D2Config(hidden=16, memory=16, text_hidden=32),
+        actor=ActorConfig(num_games=8, lag=20),
+        replay=ReplayConfig(capacity=60, capacity_bytes=1 << 22),
+        learner=LearnerConfig(batch=8, publish_interval=2, lanes=1),
+    )
+    run = SerialRun(config)
+    while run.learner.updates < 60:
+        run.step()
+    assert 38 <= run.player.version <= 40
+    assert run.learning_metrics()["learn/staleness"] > 20
+    with pytest.raises(ValueError, match=r"max_staleness=21 leaves nothing .* at least 22, or 0"):
+        replace(config, learner=replace(config.learner, max_staleness=21))
+    with pytest.raises(ValueError, match="lag cannot be negative"):
+        ActorConfig(lag=-1)
