@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import tyro
 
 from marl.runs.checks import refuse_endless
+from transport.exporter import Exporting
 
 Options = TypeVar("Options")
 
@@ -58,6 +59,15 @@ def parse(kind: type[Options], command: str, args: Sequence[str], **tyro_options
         if not end.code:
             raise
     raise ValueError(f"{one_line(message.getvalue())} (see {command} --help)")
+
+
+def exporting(port: int | None, host: str) -> Exporting | None:
+    """Where figures are to be offered, by the options --metrics-port and --metrics-host.
+
+    Raises:
+        ValueError: if there is no such port.
+    """
+    return None if port is None else Exporting(port, host)
 
 
 def one_line(box: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from scripts.arguments import parse
+from scripts.arguments import exporting, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +39,18 @@ class Options:
     """Folder of this machine's own, for logs."""
     patience: float = 60.0
     """Seconds that the run may be away before this machine leaves."""
+    metrics_port: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
+    """Offers the figures of every process here to Prometheus, at ports from this one on; 0 for any
+    that are free (docs/metrics.md)."""
+    metrics_host: str = "127.0.0.1"
+    """The interface for --metrics-port; this machine only, if nothing is said."""
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"--count must be at least 1, got {self.count}")
         if not 0 < self.patience < float("inf"):
             raise ValueError(f"--patience must be a positive number, got {self.patience}")
+        exporting(self.metrics_port, self.metrics_host)
 
 
 def main(args: Sequence[str]) -> None:
@@ -66,6 +72,7 @@ def main(args: Sequence[str]) -> None:
         keys=options.keys,
         peers=read_peers(options.peer, options.peers),
         patience=options.patience,
+        metrics=exporting(options.metrics_port, options.metrics_host),
     )
     try:
         join(guests)

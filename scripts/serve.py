@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from scripts.arguments import parse
+from scripts.arguments import exporting, parse
 
 if TYPE_CHECKING:
     from marl.runs.roster import Member
@@ -53,8 +53,11 @@ class Options:
     """Threads of a worker."""
     health: float = 30.0
     """Seconds within which a healthy pool has answered an inference."""
-    prometheus: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
-    """Local port for metrics."""
+    metrics_port: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
+    """Offers the figures of every process to Prometheus, at ports from this one on; 0 for any that
+    are free. Where they are stands in RUN_DIR/targets (docs/metrics.md)."""
+    metrics_host: str = "127.0.0.1"
+    """The interface for --metrics-port; this machine only, if nothing is said."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network runs."""
 
@@ -67,6 +70,7 @@ class Options:
         for name in ("lease", "health"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"--{name} must be a positive number, got {getattr(self, name)}")
+        exporting(self.metrics_port, self.metrics_host)
 
 
 def main(args: Sequence[str]) -> None:
@@ -90,9 +94,12 @@ def main(args: Sequence[str]) -> None:
     keys = None if options.keys is None else own_keys(options.keys)
     client_keys = None if keys is None else load_client_keys(keys)
     member = load(options.agent)
+    roles, metrics = _roles(options, keys), exporting(options.metrics_port, options.metrics_host)
+    if metrics is not None:
+        metrics.check(1 + sum(role.count for role in roles))
     stop = StopFlag()
     try:
-        with Supervisor(options.run_dir, _roles(options, keys)) as crew:
+        with Supervisor(options.run_dir, roles, metrics=metrics) as crew:
             endpoint = _wait_for_broker(options.run_dir, crew, stop)
             if endpoint is None:
                 return
@@ -128,7 +135,6 @@ def _roles(options: Options, keys: Path | None) -> list[Role]:
                 "lease": options.lease,
                 "address": options.bind,
                 "keys": None if options.keys is None else str(options.keys),
-                "prometheus": options.prometheus,
             },
         ),
         Role(

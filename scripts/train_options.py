@@ -13,7 +13,7 @@ from games.manager import KINDS
 from games.settings import complete, parse_numbers
 from marl.runs.config import TrainConfig, load_config
 from marl.runs.roster import refuse_export
-from scripts.arguments import parse
+from scripts.arguments import exporting, parse
 from scripts.outputs import check_folder
 from scripts.presets import PRESETS, explained
 
@@ -65,6 +65,11 @@ class _Session:
     """The run's folder of keys, made by troupe keys: only who has one of them comes in."""
     advertise: Annotated[str | None, tyro.conf.arg(metavar="HOST")] = None
     """By which name other machines reach this one, if not by the one they join at."""
+    metrics_port: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
+    """Offers the figures of every process to Prometheus, at ports from this one on; 0 for any that
+    are free. Where they are stands in RUN_DIR/targets (docs/metrics.md)."""
+    metrics_host: str = "127.0.0.1"
+    """The interface for --metrics-port; this machine only, if nothing is said."""
     seeds: Annotated[str | None, tyro.conf.arg(metavar="SEEDS")] = None
     """A run for each of these seeds, "1-5" or "1,3", in RUN_DIR/seed-1 and so on; --minutes is the
     time of each. With --resume, those that are finished are left alone."""
@@ -96,6 +101,9 @@ class _Session:
             )
         if not 0 < self.patience < float("inf"):
             raise ValueError(f"--patience must be a positive number, got {self.patience}")
+        exporting(self.metrics_port, self.metrics_host)
+        if self.metrics_port and self.at_once > 1:
+            raise ValueError("runs side by side cannot share a port: give --metrics-port 0")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ValueError(f"--minutes must be a positive number, got {self.minutes}")
         if self.updates is not None and self.updates < 1:

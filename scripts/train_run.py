@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from marl.runs.train import train
+from scripts.arguments import exporting
 from scripts.train_options import DEFAULT_MINUTES, Train
 
 
@@ -23,6 +24,7 @@ def run(options: Train) -> None:
         updates=options.updates,
         resume=options.resume,
         device=options.device,
+        metrics=exporting(options.metrics_port, options.metrics_host),
     )
     _tell(options.run_dir, done.learner.updates, done.env_steps)
 
@@ -66,6 +68,7 @@ def _train_distributed(options: Train, minutes: float | None) -> None:
             binding=binding,
             shards=options.replay_shards,
             learners=max(options.learners, size),
+            metrics=exporting(options.metrics_port, options.metrics_host),
         )
     except ProcessDiedError as error:
         raise ValueError(str(error)) from error

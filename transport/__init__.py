@@ -25,6 +25,7 @@ calls the functions it was handed.
 ``transport.child``     one of them: plays a role and ends with its run
 ``transport.claim``     one run at a time in a folder
 ``transport.signals``   SIGTERM and SIGINT as a flag that is asked
-``transport.metrics``   a pool's figures, for people and for Prometheus
+``transport.metrics``   what a process counts and measures
+``transport.exporter``  offers that to Prometheus: one exporter a process
 ======================  ==================================================================
 """

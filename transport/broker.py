@@ -25,20 +25,29 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import zmq
 
-from transport import sockets, wire
+from transport import metrics, sockets, wire
 from transport.keys import ServerKeys, load_server_keys
 from transport.listeners import Listener, Listeners
-from transport.metrics import Exporter
 from transport.pool import Outcome, Pool, PoolConfig
 from transport.schedules import Request, Schedule, make_schedule
 from transport.sockets import Bounds
 from transport.wire import Buffer, Header, Kind, WireError
+
+REQUESTS = metrics.counter("requests", "Requests of clients, by what became of them.", "outcome")
+EVENTS = metrics.counter("pool_events", "Leases, their rows, workers that came and went.", "event")
+REFUSED = metrics.counter("refused", "Messages and newcomers that were refused.", "reason")
+STATE = metrics.gauge("pool", "Workers, clients, open requests, balance of the ledger.", "what")
+INFERENCE = metrics.histogram("inference_seconds", "From a lease to its answer.")
+WAITING = metrics.histogram("waiting_seconds", "From a request's arrival to its lease.")
+BATCHES = metrics.histogram("lease_rows", "Rows of a lease.")
+STANDING = ("workers", "workers_healthy", "clients", "requests_open", "ledger_balance")
+"""The figures of a pool that rise and fall."""
 
 _CLIENTS, _WORKERS = frozenset({"client", "actor"}), frozenset({"worker"})  # Whose keys let in.
 _BURST = 64  # Messages read from one socket before the other has its turn.
@@ -98,6 +107,7 @@ class Broker:
             zmq.ROUTER, workers, config.workers_address, config.bounds, admits=_WORKERS
         )
         self.endpoint, self.workers_endpoint = self._front.endpoint, self._back.endpoint
+        metrics.watch(self)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Works until ``stop()``, which is asked several times a second, says so."""
@@ -149,7 +159,7 @@ class Broker:
             "clients": len(self._clients),
             "requests_open": pool.ledger.open_requests(),
             "ledger_balance": pool.ledger.balance(),
-            "inference_seconds": pool.seconds,
+            "inference_seconds": pool.inference.sum,
         }
         for prefix, counts in (
             ("requests", pool.ledger.counts),
@@ -161,6 +171,17 @@ class Broker:
             for name, count in sorted(counts.items()):
                 figures[f"{prefix}_{name.replace(' ', '_')}"] = count
         return figures
+
+    def measured(self) -> Iterator[metrics.Figures]:
+        """Its figures, those that rise and fall as they were at the last heartbeat."""
+        pool, door = self.pool, self._listeners.door
+        yield REQUESTS.of(pool.ledger.counts)
+        yield EVENTS.of({**pool.counts, **self.counts})
+        yield REFUSED.of({**self.refused, **(door.refused if door is not None else {})})
+        yield STATE.of({name: self.figures.get(name, 0) for name in STANDING})
+        yield INFERENCE.is_(pool.inference)
+        yield WAITING.is_(pool.waiting)
+        yield BATCHES.is_(pool.batches)
 
     def _drain(
         self, listener: Listener, handle: Callable[[bytes, list[Buffer], float], None]
@@ -330,7 +351,6 @@ def run_broker(
     address: str = "ipc",
     workers_address: str = "ipc",
     keys: str | None = None,
-    prometheus: int | None = None,
 ) -> None:
     """A broker as a process of a run (see ``transport.launch``); prints its figures at the end.
 
@@ -346,18 +366,14 @@ def run_broker(
         address: where clients come in.
         workers_address: where workers come in.
         keys: folder of keys (see ``transport.keys``).
-        prometheus: port for metrics.
     """
     broker = Broker(
         make_schedule(schedule, workers, **(schedule_options or {})),  # type: ignore[arg-type]
         BrokerConfig(run_dir, name, address, workers_address, PoolConfig(lease=lease)),
         None if keys is None else load_server_keys(Path(keys)),
     )
-    exporter = None if prometheus is None else Exporter(lambda: broker.figures, prometheus)
     try:
         broker.run(stop)
         print(json.dumps(broker.stats()), flush=True)
     finally:
-        if exporter is not None:
-            exporter.close()
         broker.close()

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from transport.exporter import Exporter, Exporting
 from transport.signals import StopFlag
 from transport.sockets import withdraw
 
@@ -66,11 +67,15 @@ def main() -> None:
     module, _, name = task["target"].partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     status = 0
-    try:
-        function(**arguments, run_dir=run_dir, number=task["number"], stop=stop)
-    except FatalError as error:
-        status = FATAL
-        print(error)
+    with contextlib.ExitStack() as stack:
+        if task["metrics"] is not None:
+            who = (task["name"], task["role"], task["number"])
+            stack.enter_context(Exporter(Exporting(**task["metrics"]), run_dir, *who))
+        try:
+            function(**arguments, run_dir=run_dir, number=task["number"], stop=stop)
+        except FatalError as error:
+            status = FATAL
+            print(error)
     # All is closed. Taking the interpreter apart can take seconds, and nobody watches over it.
     tidy()
     sys.stdout.flush()

@@ -23,19 +23,22 @@ import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
 import zmq
 
-from transport import sockets, wire
+from transport import metrics, sockets, wire
 from transport.closing import Closing
 from transport.connection import Connection, Published
 from transport.keys import ClientKeys
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
+
+CALLS = metrics.counter("calls", "Calls by a client, by whom it asks.", "to", "outcome")
+CALL_SECONDS = metrics.histogram("call_seconds", "From a call to its answer.", "to")
 
 
 class Reply(NamedTuple):
@@ -155,6 +158,8 @@ class Client(Closing):
         self._connected = False
         self._description: dict[str, Array] | None = None
         self._stats: dict[str, float] | None = None
+        self._to = "endpoint" if isinstance(where, str) else where.role
+        self._seconds = metrics.Histogram()
         self._context = zmq.Context()
         self._socket = sockets.new_socket(
             self._context,
@@ -168,6 +173,7 @@ class Client(Closing):
             self._socket.close()
             self._context.term()
             raise
+        metrics.watch(self)
 
     @property
     def endpoint(self) -> str:
@@ -179,6 +185,11 @@ class Client(Closing):
         self._connection.close()
         self._socket.close()
         self._context.term()
+
+    def measured(self) -> Iterator[metrics.Figures]:
+        """Its figures."""
+        yield CALLS.of(self.counts, self._to)
+        yield CALL_SECONDS.is_(self._seconds, self._to)
 
     def describe(self) -> Mapping[str, Array]:
         """What is served, as its workers describe it; asked once.
@@ -358,6 +369,7 @@ class Client(Closing):
         kind = "failed" if reply.error else "dropped" if reply.dropped else "answered"
         self.counts[kind] += 1
         now = time.monotonic()
+        self._seconds.observe(now - call.submitted)
         self._replies[reply.number] = reply._replace(seconds=now - call.submitted, at=now)
 
     def _ask(self, kind: Kind, attribute: str) -> None:

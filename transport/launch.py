@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +33,12 @@ from typing import Any, Literal
 from transport.child import FATAL
 from transport.claim import Claim
 from transport.closing import Closing
+from transport.exporter import Exporter, Exporting
+from transport.metrics import Figures, counter, gauge, watch
 from transport.sockets import withdraw
+
+RESTARTS = counter("restarts", "Processes that were started again, by what they do.", "of")
+PROCESSES_UP = gauge("processes", "Processes that are up, by what they do.", "of")
 
 PATIENCE = 2.0
 """Seconds that a process has to return once it is told to stop, unless its role says otherwise."""
@@ -102,6 +107,7 @@ class _Child:
     role: Role
     number: int
     name: str
+    index: int
     process: subprocess.Popen[bytes]
     began: float
     failures: int = 0
@@ -119,6 +125,8 @@ class Supervisor(Closing):
         early: seconds from its start in which being killed is early; failing by itself, with a
             status, is in twelve times as many, since it may take a while to get that far.
         claim: of the directory, where it is claimed already; closed at the end.
+        metrics: where this process and all others offer their figures, if they do; the processes'
+            ports follow in the order of the roles.
 
     Raises:
         ValueError: if another run lives in the directory.
@@ -132,6 +140,7 @@ class Supervisor(Closing):
         failures: int = 5,
         early: float = 5.0,
         claim: Claim | None = None,
+        metrics: Exporting | None = None,
     ) -> None:
         self.run_dir = run_dir
         self.restarts: Counter[str] = Counter()
@@ -139,18 +148,29 @@ class Supervisor(Closing):
         self._children: list[_Child] = []
         self._stopped = False
         self._claim = claim or Claim(run_dir)
+        self._metrics, self._exporter = metrics, None
         try:
             withdraw(run_dir)  # What a run left that was killed, or that this folder is a copy of.
             (run_dir / "logs").mkdir(exist_ok=True)
-            for role in roles:
-                for number in range(role.count):
-                    name = role.name if role.count == 1 else f"{role.name}-{number}"
-                    process = self._start(role, number, name)
-                    self._children.append(_Child(role, number, name, process, time.monotonic()))
+            if metrics is not None:
+                self._exporter = Exporter(metrics, run_dir, "driver", "driver")
+            places = ((role, number) for role in roles for number in range(role.count))
+            for index, (role, number) in enumerate(places):
+                name = role.name if role.count == 1 else f"{role.name}-{number}"
+                process = self._start(role, number, name, index)
+                began = time.monotonic()
+                self._children.append(_Child(role, number, name, index, process, began))
             self._tell_who_is_who()
         except BaseException:
             self.close()
             raise
+        watch(self)
+
+    def measured(self) -> Iterator[Figures]:
+        """Its figures."""
+        yield RESTARTS.of({child.role.name: 0 for child in self._children} | self.restarts)
+        up = Counter(c.role.name for c in self._children if c.process.returncode is None)
+        yield PROCESSES_UP.of({child.role.name: up[child.role.name] for child in self._children})
 
     def pids(self, role: str | None = None) -> dict[str, int]:
         """Process ids of those that are up, by name (of one role, or of all)."""
@@ -184,7 +204,7 @@ class Supervisor(Closing):
                 child.restart_at = now + self._mourn(child, code, now - child.began)
             if now >= child.restart_at:
                 code = child.process.returncode
-                child.process = self._start(child.role, child.number, child.name)
+                child.process = self._start(child.role, child.number, child.name, child.index)
                 child.began, child.restart_at = now, None
                 self.restarts[child.role.name] += 1
                 news.append(
@@ -236,11 +256,13 @@ class Supervisor(Closing):
             process.wait()
             if process.stdin is not None:
                 process.stdin.close()
+        if self._exporter is not None:
+            self._exporter.close()
         withdraw(self.run_dir)
         (self.run_dir / PROCESSES).unlink(missing_ok=True)
         self._claim.close()
 
-    def _start(self, role: Role, number: int, name: str) -> subprocess.Popen[bytes]:
+    def _start(self, role: Role, number: int, name: str, index: int) -> subprocess.Popen[bytes]:
         log = self.run_dir / "logs" / f"{name}.log"
         # An empty entry is the current folder, which -P keeps off the child's path: modules of the
         # person's own may lie there that are called like ours.
@@ -261,6 +283,9 @@ class Supervisor(Closing):
             "arguments": dict(role.arguments),
             "run_dir": str(self.run_dir),
             "number": number,
+            "name": name,
+            "role": role.name,
+            "metrics": None if self._metrics is None else self._metrics.of(index + 1),
             "nice": role.nice,
             "patience": role.patience,
             "parent": os.getpid(),

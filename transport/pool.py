@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from transport.ledger import Ledger
+from transport.metrics import ROWS, Histogram
 from transport.schedules import Request, Schedule
 from transport.wire import Kind
 
@@ -117,7 +118,8 @@ class Pool:
         self.outcomes: list[Outcome] = []
         self.ledger = Ledger()
         self.counts: Counter[str] = Counter()
-        self.seconds = 0.0  # of inference, all told
+        self.inference, self.waiting = Histogram(), Histogram()  # of leases; of requests
+        self.batches = Histogram(ROWS)  # rows of leases
         self._workers: dict[bytes, _Worker] = {}
         self._idle: OrderedDict[bytes, None] = OrderedDict()  # idle longest first
         self._held: list[_Held] = []
@@ -196,7 +198,7 @@ class Pool:
             answers = [(Kind.ERROR, None)] * len(lease.requests)
         state.seen = state.answered = now
         state.lease = None
-        self.seconds += now - lease.since
+        self.inference.observe(now - lease.since)
         until = self.schedule.finished(state.slot, lease.since, now)
         held = _Held(until, state, lease, answers, note)
         if held.until <= now:
@@ -261,11 +263,15 @@ class Pool:
         lease = Lease(next(self._epochs), worker, requests, now, now + self.config.lease)
         state.lease = lease
         del self._idle[worker]
+        rows = 0
         for request in requests:
             request.leases += 1
             request.tries += 1
+            rows += request.rows
+            self.waiting.observe(now - request.arrived)
         self.counts["leases"] += 1
-        self.counts["rows"] += sum(request.rows for request in requests)
+        self.counts["rows"] += rows
+        self.batches.observe(rows)
         self.leases.append(lease)
 
     def _publish(self, held: _Held) -> None:

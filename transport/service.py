@@ -14,17 +14,19 @@ from __future__ import annotations
 import json
 import traceback
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import zmq
 
-from transport import sockets, wire
+from transport import metrics, sockets, wire
 from transport.keys import ServerKeys
 from transport.listeners import Listeners
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
+
+SERVED = metrics.counter("served", "Calls to a service, by what became of them.", "by", "outcome")
 
 Function = Callable[[dict[str, Array]], Mapping[str, Array]]
 
@@ -81,6 +83,8 @@ class Service:
         self._listeners = Listeners(run_dir, keys)
         self._listener = self._listeners.listen(zmq.ROUTER, name, address, bounds, admits=admits)
         self.endpoint = self._listener.endpoint
+        self._name = name
+        metrics.watch(self)
 
     def poll(self, timeout: float = 0.0, calls: int = 64) -> int:
         """Runs what has been asked.
@@ -105,6 +109,10 @@ class Service:
             except WireError as error:
                 self.counts[f"refused {error.reason}"] += 1
         return calls
+
+    def measured(self) -> Iterator[metrics.Figures]:
+        """Its figures."""
+        yield SERVED.of(self.counts, self._name)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serves until ``stop()``, which is asked several times a second, says so."""

@@ -27,6 +27,7 @@ from typing import Any
 import zmq
 
 from transport.endpoints import FileEndpoints
+from transport.exporter import remove_targets
 from transport.keys import ClientKeys, ServerKeys
 from transport.wire import SIZE, Buffer
 
@@ -197,11 +198,12 @@ def ipc_folder(run_dir: Path) -> Path:
 
 
 def withdraw(run_dir: Path) -> None:
-    """Removes all endpoints of a folder and its socket files, those of killed processes included.
+    """Removes what a run has published and its socket files, those of killed processes included.
 
     Only for who has claimed the folder, or belongs to a run that is about to end.
     """
     FileEndpoints(run_dir).clear()
+    remove_targets(run_dir)
     shutil.rmtree(_ipc_path(run_dir), ignore_errors=True)
 
 

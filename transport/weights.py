@@ -15,17 +15,22 @@ import secrets
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import zmq
 
-from transport import sockets, wire
+from transport import metrics, sockets, wire
 from transport.connection import Connection, Published
 from transport.keys import ClientKeys, ServerKeys
 from transport.listeners import Listeners
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
+
+RECEIVED = metrics.counter(
+    "weights_received", "Versions of weights, by what became of them.", "outcome"
+)
 
 _ALL = b"*"
 # Versions queued per follower; a slow one gets the newest later.
@@ -174,6 +179,11 @@ class Subscriber:
             self._socket.close()
             self._context.term()
             raise
+        metrics.watch(self)
+
+    def measured(self) -> Iterator[metrics.Figures]:
+        """Its figures."""
+        yield RECEIVED.of(self.counts)
 
     def poll(self) -> tuple[int, dict[str, Array]] | None:
         """The newest version and its tensors, if it is newer than the last one given.

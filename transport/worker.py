@@ -15,7 +15,7 @@ import os
 import secrets
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -23,11 +23,14 @@ from typing import Protocol
 import numpy as np
 import zmq
 
-from transport import sockets, wire
+from transport import metrics, sockets, wire
 from transport.connection import Connection, Published
 from transport.keys import ClientKeys
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Message, Tensors, WireError, answer_header
+
+ANSWERING = metrics.histogram("answer_seconds", "A worker's time for a lease, inference and all.")
+VERSION = metrics.gauge("weights_version", "Version of the weights that a worker answers with.")
 
 Infer = Callable[[dict[str, Array]], Mapping[str, Array]]
 
@@ -97,6 +100,8 @@ class Worker:
         self._socket: sockets.Socket | None = None
         self.version = 0
         self.leases = 0
+        self._seconds = metrics.Histogram()
+        metrics.watch(self)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Serves until ``stop()``, which is asked several times a second, says so.
@@ -140,6 +145,11 @@ class Worker:
                 beat = time.monotonic()
                 self._send(socket, wire.encode(Header(Kind.HEARTBEAT)))
 
+    def measured(self) -> Iterator[metrics.Figures]:
+        """Its figures."""
+        yield ANSWERING.is_(self._seconds)
+        yield VERSION.is_(self.version)
+
     def close(self) -> None:
         """Closes the context."""
         self._context.term()
@@ -178,9 +188,11 @@ class Worker:
         header = message.header
         if header.kind is Kind.LEASE:
             self._update()
+            began = time.perf_counter()
             answers = self._answer(requests, header.epoch)
             result = wire.encode_nested(Header(Kind.RESULT, epoch=header.epoch), answers)
             self.leases += 1
+            self._seconds.observe(time.perf_counter() - began)
             return self._send(socket, result)
         if header.kind is Kind.RESET:
             return self._send(socket, self._ready)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,10 @@ from marl.learning.staleness import mean_age, split
 from marl.learning.text import TextLearner
 from marl.learning.weights import LocalWeights
 from marl.replay.prioritised import Sample
+from transport import metrics
+
+UPDATES = metrics.counter("updates", "Updates made.")
+UPDATE_SECONDS = metrics.histogram("update_seconds", "Seconds of an update.")
 
 
 class Learner:
@@ -98,7 +103,14 @@ class Learner:
         self.lanes = Lanes(config.lanes)
         self.watch = Watch(config)
         self.optimiser = make_optimiser(self.network, config.learning_rate, config.adam_eps)
+        self.seconds = metrics.Histogram()
+        metrics.watch(self)
         self.publish()
+
+    def measured(self) -> Iterator[metrics.Figures]:
+        """Its figures, for an exporter."""
+        yield UPDATES.is_(self.updates)
+        yield UPDATE_SECONDS.is_(self.seconds)
 
     def update(self, meanwhile: Callable[[], object] | None = None) -> dict[str, float]:
         """Learns from one batch.
@@ -115,6 +127,7 @@ class Learner:
         Raises:
             DivergedError: if the errors are beyond all measure; nothing has changed then.
         """
+        began = time.perf_counter()
         try:
             sample, skipped = self._draw()
         except BaseException:
@@ -147,7 +160,8 @@ class Learner:
         self._maintain()
         if elsewhere:
             elsewhere()
-        metrics = {
+        self.seconds.observe(time.perf_counter() - began)
+        figures = {
             **told,
             "gradient_norm": norm,
             "clipped": float(norm > self.config.clip),
@@ -156,8 +170,8 @@ class Learner:
             "steps": float(episodes.steps),
         }
         if self.imitation:
-            metrics["imitation_weight"] = self.imitation.weight_at(self.updates - 1)
-        return metrics
+            figures["imitation_weight"] = self.imitation.weight_at(self.updates - 1)
+        return figures
 
     def publish(self) -> None:
         """Makes the current weights the latest version, and moves the running mean."""

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,9 @@ from transport.binding import client_keys
 from transport.client import Client, ClientConfig
 from transport.connection import Published
 from transport.keys import ClientKeys
+from transport.metrics import Figures, counter, watch
+
+MADE = counter("acted", "Moves made and games finished by an actor.", "what")
 
 THREADS = 2
 """Threads of an actor's process, each with games of its own: while one waits for its moves, the
@@ -109,6 +112,14 @@ class _Share:
         self.config, self.run_dir, self.stop = config, run_dir, stop
         self.share, self.shares, self.replays, self.keys = share, shares, replays, keys
         self.moves = self.games = 0  # as told to the learner
+        self.actors: list[Actor] = []
+        watch(self)
+
+    def measured(self) -> Iterator[Figures]:
+        """Its figures, for an exporter."""
+        moves = sum(actor.env_steps for actor in self.actors)
+        games = sum(actor.episodes for actor in self.actors)
+        yield MADE.of({"moves": moves, "games": games})
 
     def play(self) -> None:
         """Plays until it is to stop."""

@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ from marl.runs.saving import refuse_second, write_config
 from transport.binding import Binding, server_keys
 from transport.claim import Claim
 from transport.endpoints import FileEndpoints
+from transport.exporter import Exporting
 from transport.launch import Role, Supervisor
 from transport.registry import ROLE as REGISTRY
 from transport.registry import Registry
@@ -83,6 +85,7 @@ def train_distributed(
     binding: Binding | None = None,
     shards: int = 0,
     learners: int = 1,
+    metrics: Exporting | None = None,
 ) -> Trained:
     """Trains like ``marl.runs.train.train``, in processes of its own.
 
@@ -101,6 +104,7 @@ def train_distributed(
         shards: processes that hold replay; 0 for the learner's own.
         learners: processes that compute gradients of a part of each batch; they need shards. With
             ``torchrun`` they are its processes.
+        metrics: where its processes offer their figures, if they do.
 
     Raises:
         ValueError: if there is no budget or an argument is out of range, ``run_dir`` holds a run
@@ -193,6 +197,8 @@ def train_distributed(
             restart="until_done",
         ),
     ]
+    if metrics is not None:
+        metrics.check(1 + sum(role.count for role in roles))
     with Claim(run_dir) as claim:
         if not resume:
             refuse_second(run_dir)  # Nobody else can make it a run's from here on.
@@ -203,7 +209,8 @@ def train_distributed(
             "shards": shards,
             "troupe": version("troupe"),
         }
-        _drive(run_dir, roles, claim, lambda: _registry(run_dir, binding, about))
+        crew = partial(Supervisor, run_dir, roles, claim=claim, metrics=metrics)
+        _drive(run_dir, crew, lambda: _registry(run_dir, binding, about))
     return progress(run_dir)
 
 
@@ -249,8 +256,7 @@ def _registry(run_dir: Path, binding: Binding, about: Mapping[str, Any]) -> Regi
 
 def _drive(
     run_dir: Path,
-    roles: list[Role],
-    claim: Claim,
+    start: Callable[[], Supervisor],
     open_to_others: Callable[[], Registry | None],
 ) -> None:
     """Keeps the processes going until the learner is done or somebody interrupts."""
@@ -259,7 +265,7 @@ def _drive(
     try:
         with ExitStack() as stack:
             stop = stack.enter_context(StopFlag())
-            crew = stack.enter_context(Supervisor(run_dir, roles, claim=claim))
+            crew = stack.enter_context(start())
             if (registry := open_to_others()) is not None:
                 stack.callback(registry.close)
             while not stop() and not crew.done("learner"):

@@ -25,6 +25,7 @@ from marl.runs.config import CONFIG_FILE, PHRASES_FILE, TrainConfig, from_dict, 
 from marl.runs.saving import write_config
 from transport.binding import client_keys
 from transport.endpoints import Endpoint, Endpoints, FileEndpoints, Mirror, StaticEndpoints
+from transport.exporter import Exporting
 from transport.keys import HOST, ClientKeys
 from transport.launch import Role, Supervisor
 from transport.registry import RemoteEndpoints
@@ -54,6 +55,7 @@ class Guests:
         keys: file of keys; None for a run that has none.
         peers: addresses of parts of the run by role, which count before what the run says.
         patience: seconds that the run may be away.
+        metrics: where its processes offer their figures, if they do.
     """
 
     run: str
@@ -63,6 +65,7 @@ class Guests:
     keys: Path | None = None
     peers: Mapping[str, str] | None = None
     patience: float = PATIENCE
+    metrics: Exporting | None = None
 
     def __post_init__(self) -> None:
         if min(self.workers, self.actors) < 0 or not self.workers + self.actors:
@@ -88,6 +91,8 @@ def join(guests: Guests) -> None:
     """
     keys = client_keys(None if guests.keys is None else str(guests.keys))
     _check_role(guests, keys)
+    if guests.metrics is not None:
+        guests.metrics.check(1 + guests.workers + guests.actors)
     with ExitStack() as stack:
         run: _Run
         if "://" in guests.run:
@@ -98,7 +103,8 @@ def join(guests: Guests) -> None:
         config = run.config()
         _take_folder(guests, config, run.phrases)
         stop = stack.enter_context(StopFlag())
-        crew = stack.enter_context(Supervisor(guests.run_dir, _roles(guests, run)))
+        roles = _roles(guests, run)
+        crew = stack.enter_context(Supervisor(guests.run_dir, roles, metrics=guests.metrics))
         mirror = Mirror(run, FileEndpoints(guests.run_dir))
         look = 0.0
         print(f"joined {guests.run}; logs in {guests.run_dir}/logs, Ctrl-C leaves", flush=True)

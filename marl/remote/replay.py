@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -23,6 +23,7 @@ from marl.core import Replay
 from marl.episodes import Episodes
 from marl.replay.prioritised import Sample
 from transport.client import Client
+from transport.metrics import Figures, counter, watch
 from transport.service import Function
 from transport.wire import Array
 
@@ -121,6 +122,11 @@ class _Account:
     beyond: set[int] = field(default_factory=set)
 
 
+INSERTIONS = counter("insertions", "Insertions into replay, by what became of them.", "outcome")
+PLAYED = counter("played", "Sequences, moves and games that have come to replay.", "what")
+_PLAYED = ("sequences", "moves", "games")
+
+
 class Ledger:
     """Enters every insertion once, and can show it.
 
@@ -136,6 +142,14 @@ class Ledger:
         self._accounts: OrderedDict[int, _Account] = OrderedDict()
         self._foreign: set[int] = set()  # Actors whom a process before this one has heard, too.
         self._forgotten = 0  # Numbers used by actors that are no longer remembered.
+        watch(self)
+
+    def measured(self) -> Iterator[Figures]:
+        """Its figures, for an exporter."""
+        counts = dict(self.counts)
+        yield PLAYED.of({name: counts.pop(name, 0) for name in _PLAYED})
+        entered = counts.pop("insertions", 0)
+        yield INSERTIONS.of({"entered": entered, "lost": 0} | counts)
 
     def enter(self, life: int, number: int, oldest: int) -> bool:
         """Enters an insertion; False if it is there already.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +29,11 @@ from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import PHRASES_FILE, load_config
 from marl.runs.state import flatten, unflatten
 from transport.binding import server_keys
+from transport.metrics import Figures, gauge, watch
 from transport.service import Service
 from transport.wire import Array, tensor_text
+
+HELD = gauge("replay", "Sequences, steps and bytes that a shard of replay holds.", "what")
 
 LEDGER = ("insertions", "sequences", "moves", "games", "repeated", "rolled_back", "lost", "refused")
 """The order in which a shard tells the counts of its ledger; its balance comes last."""
@@ -131,6 +134,14 @@ class HeldShard:
         # Nobody's key but a host's opens this door.
         self._door = self._listen(draws(number), functions, frozenset())
         self._actors: Service | None = None
+        watch(self)
+
+    def measured(self) -> Iterator[Figures]:
+        """Its figures, for an exporter."""
+        if self.table is not None:
+            sequences, steps = self.table.counts[:, :2].sum(0).tolist()
+            held = {"sequences": sequences, "steps": steps, "bytes": self.table.nbytes}
+            yield HELD.of(held)
 
     def poll(self, timeout: float) -> None:
         """Does what has been asked: what the learner wants first, then what actors bring."""

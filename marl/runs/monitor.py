@@ -20,7 +20,7 @@ import math
 import os
 import time
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ import psutil
 from marl.learning.staleness import WARN
 from marl.runs.board import Board
 from transport.closing import Closing
+from transport.metrics import Figures, gauge, watch
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -40,6 +41,9 @@ METRICS_FILE = "metrics.jsonl"
 # Where there is no terminal a line holds these, as far as they are known; scores only once.
 _SCORES = "evaluate/"
 _HEADLINES = (_SCORES, "learn/loss", "learn/q", "speed/", "memory/")
+
+
+CURVES = gauge("curve", "The newest value of every curve, by its name in docs/metrics.md.", "name")
 
 
 class Monitor(Closing):
@@ -89,6 +93,11 @@ class Monitor(Closing):
         self._step = resume_step or 0
         self._start = self._last_log = self._last_line = time.monotonic()
         self._view = _View(self) if self._console.is_terminal else None
+        watch(self)
+
+    def measured(self) -> Iterator[Figures]:
+        """Its figures, for an exporter."""
+        yield CURVES.of(self._shown.copy())
 
     def count(self, **amounts: int) -> None:
         """Counts what was done; ``count(env_steps=512)`` feeds ``speed/env_steps/s``."""

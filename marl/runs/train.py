@@ -16,6 +16,7 @@ from marl.runs.roster import refuse_export
 from marl.runs.saving import refuse_second, restore, write_config
 from marl.runs.serial import SerialRun
 from transport.claim import Claim
+from transport.exporter import Exporter, Exporting
 from transport.signals import StopFlag
 
 
@@ -27,6 +28,7 @@ def train(
     updates: int | None = None,
     resume: bool = False,
     device: str = "cpu",
+    metrics: Exporting | None = None,
 ) -> SerialRun:
     """Trains until the budget is spent or somebody interrupts, and leaves a resumable run.
 
@@ -37,6 +39,7 @@ def train(
         updates: update count at which to stop; with both, whichever comes first.
         resume: continue from the newest checkpoint in ``run_dir``.
         device: where the network learns.
+        metrics: where it offers its figures, if it does.
 
     Returns:
         the run as it stands, its checkpoint saved.
@@ -49,6 +52,8 @@ def train(
     prepare_process()
     if minutes is None and updates is None:
         raise ValueError("training needs a budget: give minutes, updates or both")
+    if metrics is not None:
+        metrics.check(1)
     store = CheckpointStore(run_dir / "checkpoints", keep=config.keep_checkpoints)
     refuse_export(run_dir)
     if not resume:
@@ -68,6 +73,8 @@ def train(
             stack.enter_context(Claim(run_dir))
             refuse_second(run_dir)
             write_config(config, run_dir)
+        if metrics is not None:
+            stack.enter_context(Exporter(metrics, run_dir, "learner", "learner"))
         stopped = stack.enter_context(StopFlag())
         monitor = stack.enter_context(
             Monitor(

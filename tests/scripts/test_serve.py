@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from tests.transport.test_launch import alive, until
 from transport import sockets
 from transport.client import ClientConfig
 from transport.door import RefusedError
+from transport.exporter import TARGETS
 from transport.launch import PROCESSES
 
 TROUPE = Path(sys.executable).with_name("troupe")
@@ -134,14 +134,11 @@ def test_a_served_agent_makes_the_moves_of_the_agent_itself(serve, name, request
 @pytest.mark.timeout(300)
 def test_schedules_metrics_and_keys(serve, tiny, tmp_path):
     """All options at once, over tcp: realtime, metrics, and who has no key stays outside."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     keys = tmp_path / "keys"
     assert cli.main(["keys", str(keys), "alice"]) == 0
     serving = serve(
         tiny, "--schedule", "frame_clock", "--workers", 2, "--bind", "tcp", "--keys", keys,
-        "--prometheus", port,
+        "--metrics-port", 0,
     )  # fmt: skip
     assert "tcp://127.0.0.1:" in serving.said
     with connect(serving.run_dir, keys=keys / "clients" / "alice.json") as policy:
@@ -155,12 +152,14 @@ def test_schedules_metrics_and_keys(serve, tiny, tmp_path):
     assert stats["requests_reply"] > 0
     assert stats["ledger_balance"] == 0
 
+    (target,) = json.loads((serving.run_dir / TARGETS / "broker.json").read_text())
+
     def page():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{target['targets'][0]}/metrics", timeout=10) as answer:
             return answer.read().decode()
 
-    until(lambda: "troupe_pool_workers 2.0" in page())  # They are taken with every heartbeat.
-    assert "troupe_pool_workers_healthy" in page()
+    two = r'^troupe_pool{.*role="broker",what="workers"} 2.0$'
+    until(lambda: re.search(two, page(), re.MULTILINE))  # It is taken with every heartbeat.
     with pytest.raises(RefusedError, match="the server wants a key"):
         connect(serving.run_dir)
     assert serving.stop(signal.SIGTERM) < BUSY

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,11 +24,14 @@ from scripts import cli
 from tests.marl.remote.test_remote_run import CONFIG, Driver, books
 from tests.transport.parts import until
 from tests.transport.test_launch import alive
+from tests.transport.test_metrics import page
 from transport.client import Client
 from transport.endpoints import Endpoint, FileEndpoints
+from transport.exporter import TARGETS
 from transport.keys import load_client_keys, make_keys, own_keys
 from transport.launch import PROCESSES
 
+DOCS = Path(__file__).parents[3] / "docs"
 WORLD = "tcp://10.0.0.9:5555"
 
 
@@ -39,9 +44,12 @@ class OpenDriver(Driver):
         "from marl.remote.driver import LISTENING, train_distributed\n"
         "from transport.binding import parse_binding\n"
         "config, run_dir, options = json.loads(sys.stdin.readline())\n"
+        "from transport.exporter import Exporting\n"
         "bind, keys = options.pop('bind'), Path(options.pop('keys'))\n"
         "binding = parse_binding([bind], LISTENING, host=None, keys=keys)\n"
-        "train_distributed(from_dict(config), Path(run_dir), **options, binding=binding)"
+        "train_distributed(\n"
+        "    from_dict(config), Path(run_dir), **options, binding=binding, metrics=Exporting()\n"
+        ")"
     )
 
 
@@ -79,12 +87,14 @@ def test_a_host_joins_plays_is_killed_and_the_run_goes_on(tmp_path, guest):
         with pytest.raises(ValueError, match=r"is a client's key and makes no worker: .*--role"):
             join(Guests(registry, 1, 0, tmp_path / "no", clients / "alice.json"))
         host = ("--role", "worker", "actor", "--keys", clients / "guest.json")
+        host = (*host, "--metrics-port", "0")
         joined = guest(registry, *host, "--run-dir", tmp_path / "guest")
         local = load_client_keys(own_keys(tmp_path / "keys"))
         with Client(files.address("pool"), keys=local) as pool:
             until(lambda: pool.stats()["workers"] == 2, 120)
             # Two halves of the run's own actor, and two of the one that has joined.
             until(lambda: accounts(driver.run_dir) == 4, 120)
+            measures_itself(driver.run_dir, tmp_path / "guest")
             pids = list(json.loads((tmp_path / "guest" / PROCESSES).read_text()).values())
             joined.kill()
             until(lambda: not any(map(alive, pids)))
@@ -95,6 +105,32 @@ def test_a_host_joins_plays_is_killed_and_the_run_goes_on(tmp_path, guest):
         driver.process.kill()
         driver.process.wait()
     assert books(driver.run_dir).counts["insertions"] > 0
+
+
+def measures_itself(run_dir, guest):
+    """Every process has an exporter, with the families that docs/metrics.md says it has."""
+    told = {}
+    for line in (DOCS / "metrics.md").read_text().splitlines():
+        if line.startswith("| `troupe_"):
+            _, name, _, roles, *_ = (cell.strip() for cell in line.split("|"))
+            for role in roles.split(", "):
+                told.setdefault(role, set()).add(name.strip("`"))
+    crews = {
+        run_dir: ("driver", "learner", "broker", "worker", "actor"),
+        guest: ("worker", "actor"),
+    }
+    for folder, names in crews.items():
+        for role in names:
+            (target,) = json.loads((folder / TARGETS / f"{role}.json").read_text())
+            port = int(target["targets"][0].rpartition(":")[2])
+            found = {family for family, *_ in page(port) if family.startswith("troupe_")}
+            found = {re.sub("_(total|bucket|sum|count)$", "", family) for family in found}
+            # Nothing has failed or been refused, and a learner asks nobody.
+            rare = {"troupe_refused"} | {f"troupe_{n}" for n in ("calls", "call_seconds")}
+            assert told[role] - found <= rare, role
+            if role == "actor":
+                assert {"troupe_calls", "troupe_call_seconds"} <= found
+            assert found <= told[role] | {"troupe_calls", "troupe_call_seconds"}, role
 
 
 def accounts(run_dir):
