@@ -124,10 +124,12 @@ class Broker:
                 poller.modify(self._front.socket, zmq.POLLIN if room else 0)
             wait = min(self.pool.wakeup(now), beat) - now
             # Rounded down: the last fraction of a millisecond is waited for awake.
-            poller.poll(max(0, math.floor(min(wait, 1.0) * 1000)))
-            if reading:
+            # Only who has something is read: to find nothing costs more than to receive.
+            ready = {socket for socket, _ in poller.poll(max(0, math.floor(min(wait, 1.0) * 1000)))}
+            if self._front.socket in ready:
                 self._drain(self._front, self._from_client)
-            self._drain(self._back, self._from_worker)
+            if self._back.socket in ready:
+                self._drain(self._back, self._from_worker)
             now = time.monotonic()
             if now - last > _STALL:
                 self.pool.excuse(now - last, now)
@@ -195,12 +197,9 @@ class Broker:
                 self.refused[error.reason] += 1
 
     def _from_client(self, client: bytes, frames: list[Buffer], now: float) -> None:
-        message = wire.decode(frames, self._config.limits)
+        header, rows = wire.inspect(frames, self._config.limits)
         self._clients[client] = now
-        header = message.header
         if header.kind is Kind.REQUEST:
-            tensors = message.tensors.values()
-            rows = next((len(tensor) for tensor in tensors if tensor.ndim), 1)
             size = sum(map(len, frames))
             self.pool.submit(
                 Request(client, header.request, frames, header.frame, max(1, rows), size, now), now
@@ -239,7 +238,7 @@ class Broker:
         """Takes the answers of a worker, if they are answers to what it was asked."""
         answers, numbers = [], []
         for nested in message.nested:
-            header = wire.decode(nested, self._config.limits).header
+            header, _ = wire.inspect(nested, self._config.limits)
             if header.kind not in (Kind.REPLY, Kind.ERROR):
                 raise WireError("kind", f"{header.kind.name} as an answer")
             answers.append((header.kind, nested))
@@ -285,7 +284,7 @@ class Broker:
 
     def _tell(self, client: bytes, frames: list[Buffer]) -> None:
         try:
-            sockets.send(self._front.socket, frames, client, zmq.NOBLOCK)
+            sockets.send(self._front.socket, frames, client, sockets.NOBLOCK)
         except zmq.Again:  # It does not read; it can ask again.
             self.counts["undelivered"] += 1
         except zmq.ZMQError as error:
@@ -297,7 +296,7 @@ class Broker:
     def _order(self, worker: bytes, frames: list[Buffer], urgent: bool = True) -> bool:
         """Tells a worker; if it cannot be told, or (what is urgent) does not read, it is gone."""
         try:
-            sockets.send(self._back.socket, frames, worker, zmq.NOBLOCK)
+            sockets.send(self._back.socket, frames, worker, sockets.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise

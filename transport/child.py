@@ -18,6 +18,7 @@ import importlib
 import io
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -64,6 +65,7 @@ def main() -> None:
     stop = StopFlag(insist=True)
     tidy = _follow(task["parent"], stop, run_dir, task["patience"])
     os.nice(task["nice"])
+    _allow_many_connections()
     module, _, name = task["target"].partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     status = 0
@@ -80,6 +82,13 @@ def main() -> None:
     tidy()
     sys.stdout.flush()
     os._exit(status)
+
+
+def _allow_many_connections() -> None:
+    """As many open files as the system lets this process have: a connection takes one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # Not where there is no such bound.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _follow(parent: int, stop: StopFlag, run_dir: Path, patience: float) -> Callable[[], None]:

@@ -436,7 +436,7 @@ class Client(Closing):
 
     def _push(self, frames: list[Buffer]) -> bool:
         try:
-            sockets.send(self._socket, frames, flags=zmq.NOBLOCK)
+            sockets.send(self._socket, frames, flags=sockets.NOBLOCK)
         except zmq.Again:
             return False
         return True

@@ -7,6 +7,8 @@ from collections import Counter
 from transport.schedules import Request
 from transport.wire import Kind
 
+_OUTCOMES = {kind: kind.name.lower() for kind in Kind}
+
 
 class Ledger:
     """Shows that every request has exactly one outcome.
@@ -53,7 +55,7 @@ class Ledger:
         request.open = False
         del self._open[request.client][request.number]
         self._weigh(request, -1)
-        self.counts[kind.name.lower()] += 1
+        self.counts[_OUTCOMES[kind]] += 1
         return True
 
     def forget(self, client: bytes) -> list[Request]:

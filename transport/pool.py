@@ -123,6 +123,7 @@ class Pool:
         self._workers: dict[bytes, _Worker] = {}
         self._idle: OrderedDict[bytes, None] = OrderedDict()  # idle longest first
         self._held: list[_Held] = []
+        self._look_at = math.inf  # Before then no worker is silent for too long and no lease over.
         # Epochs of another life of the broker are not taken for ours.
         self._epochs = itertools.count(secrets.randbits(30) << 32 | 1)
 
@@ -140,6 +141,7 @@ class Pool:
         taken = {state.slot for state in self._workers.values()}
         slot = next(slot for slot in itertools.count() if slot not in taken)
         self._workers[worker] = _Worker(slot, seen=now)
+        self._look_at = min(self._look_at, now + self.config.silence)
         self._idle[worker] = None
         self.counts["joined"] += 1
 
@@ -198,6 +200,7 @@ class Pool:
             answers = [(Kind.ERROR, None)] * len(lease.requests)
         state.seen = state.answered = now
         state.lease = None
+        self._look_at = min(self._look_at, now + self.config.silence)
         self.inference.observe(now - lease.since)
         until = self.schedule.finished(state.slot, lease.since, now)
         held = _Held(until, state, lease, answers, note)
@@ -228,32 +231,25 @@ class Pool:
         """Does what is due: held answers out, expired leases back, idle workers to work."""
         while self._held and self._held[0].until <= now:
             self._publish(heapq.heappop(self._held))
-        for worker, state in list(self._workers.items()):
-            if state.lease is None:
-                if now - state.seen > self.config.silence:
-                    self.counts["silent"] += 1
-                    self.leave(worker, now)
-            elif now >= state.lease.expires:
-                self.counts["expired"] += 1
-                self.leave(worker, now)
-        for worker in list(self._idle):
+        if now >= self._look_at:
+            self._look(now)
+        for worker in list(self._idle) if self._idle else ():
             state = self._workers[worker]
             share = self.ledger.rows / len(self._workers)
             requests = self.schedule.take(state.slot, now, share)
             if requests:
                 self._lease(worker, state, requests, now)
+            elif self.schedule.alike:
+                break
 
     def wakeup(self, now: float) -> float:
         """When ``advance`` has something to do, if nothing happens before."""
-        times = [
-            state.lease.expires if state.lease else state.seen + self.config.silence
-            for state in self._workers.values()
-        ]
+        time = self._look_at
         if self._held:
-            times.append(self._held[0].until)
+            time = min(time, self._held[0].until)
         if self._idle:
-            times.append(self.schedule.wakeup(now))
-        return min(times, default=math.inf)
+            time = min(time, self.schedule.wakeup(now))
+        return time
 
     def healthy(self, now: float, within: float) -> int:
         """How many workers answered an inference lately."""
@@ -273,6 +269,18 @@ class Pool:
         self.counts["rows"] += rows
         self.batches.observe(rows)
         self.leases.append(lease)
+        self._look_at = min(self._look_at, lease.expires)
+
+    def _look(self, now: float) -> None:
+        """Looks for workers that are silent and leases that are over, and when to look again."""
+        self._look_at = math.inf
+        for worker, state in list(self._workers.items()):
+            until = state.lease.expires if state.lease else state.seen + self.config.silence
+            if now >= until:
+                self.counts["expired" if state.lease else "silent"] += 1
+                self.leave(worker, now)
+            else:
+                self._look_at = min(self._look_at, until)
 
     def _publish(self, held: _Held) -> None:
         lease = held.lease

@@ -58,6 +58,9 @@ class Schedule(Protocol):
     retries: bool
     """Whether a request whose worker was lost goes to another one; in real time it is stale."""
 
+    alike: bool
+    """Whether all workers are alike to it: if one is given nothing, the others are not either."""
+
     def add(self, request: Request, now: float) -> Request | None:
         """Takes a request in; returns the one that nobody needs to answer any more."""
         ...
@@ -109,7 +112,7 @@ class Batch:
         max_bytes: bytes of the messages that a worker is given at once; likewise.
     """
 
-    retries = True
+    retries = alike = True
 
     def __init__(
         self, max_rows: int = 1024, max_wait: float = 0.0, max_bytes: int = 64 << 20
@@ -214,7 +217,7 @@ class Immediate:
     staggered: workers that start together stay together.
     """
 
-    retries = False
+    retries, alike = False, True
 
     def __init__(self) -> None:
         self._newest = _Newest()
@@ -255,6 +258,8 @@ class MaxTime(Immediate):
             phases stay even. ``released``: (p - q) mod N, as in the code released with the paper,
             which puts them out of order; kept for comparison.
     """
+
+    alike = False
 
     def __init__(
         self,
@@ -324,6 +329,8 @@ class ExpectedTime(Immediate):
         workers: how many share the mean.
         initial: the mean at first, in seconds.
     """
+
+    alike = False
 
     def __init__(self, workers: int, initial: float = 0.1) -> None:
         super().__init__()

@@ -184,7 +184,7 @@ class Service:
 
     def _send(self, client: bytes, frames: list[Buffer]) -> None:
         try:
-            sockets.send(self._listener.socket, frames, client, zmq.NOBLOCK)
+            sockets.send(self._listener.socket, frames, client, sockets.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise

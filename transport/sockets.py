@@ -36,6 +36,11 @@ Socket = zmq.Socket[bytes]
 
 _ROLE = 24  # Letters that the name of a role may have in the path of a socket file.
 
+# As numbers: the library's own are enumerations, which take longer to combine than to send with.
+_MORE = int(zmq.SNDMORE)
+NOBLOCK = int(zmq.NOBLOCK)
+"""Flag of a ``send`` that does not wait."""
+
 COPIED = 64 * 1024
 """Bytes up to which it is cheaper to copy a frame than to keep track of it."""
 
@@ -265,14 +270,15 @@ def send(socket: Socket, frames: Sequence[Buffer], to: bytes | None = None, flag
     """Sends a message; short frames are copied, long ones lent until they have left.
 
     Raises:
-        zmq.Again: if the peer's queue is full (with ``flags=zmq.NOBLOCK``).
+        zmq.Again: if the peer's queue is full (with ``flags=NOBLOCK``).
         zmq.ZMQError: EHOSTUNREACH if ``to`` has gone.
     """
+    more = flags | _MORE
     if to is not None:
-        socket.send(to, flags | zmq.SNDMORE)
+        socket.send(to, more)
     *others, last = frames
     for frame in others:
-        socket.send(frame, flags | zmq.SNDMORE, len(frame) <= COPIED)
+        socket.send(frame, more, len(frame) <= COPIED)
     socket.send(last, flags, len(last) <= COPIED)
 
 
@@ -293,9 +299,9 @@ def receive(socket: Socket) -> list[Buffer] | None:
 
 
 def receive_from(socket: Socket) -> tuple[bytes, list[Buffer]] | None:
-    """Receives by a ROUTER, if there is a message: who sent it, and its frames (maybe none)."""
+    """Receives by a ROUTER, if there is a message: who sent it, and its frames."""
     try:
-        sender = socket.recv(copy=False)
+        sender = socket.recv()
     except zmq.Again:
         return None
-    return sender.bytes, (receive(socket) or []) if sender.more else []
+    return sender, receive(socket) or []

@@ -382,6 +382,39 @@ def decode(frames: Sequence[Buffer], limits: Limits = LIMITS) -> Message:
     Raises:
         WireError: if anything about it is wrong.
     """
+    header, layout, start = _open(frames, limits)
+    if layout is None:
+        return Message(header, {}, _split(header, frames, start))
+    return Message(header, _tensors(layout, frames, start), [])
+
+
+def inspect(frames: Sequence[Buffer], limits: Limits = LIMITS) -> tuple[Header, int]:
+    """Checks a message as ``decode`` does, and leaves its tensors closed.
+
+    Returns:
+        its tags, and the rows of its tensors: the length of the first that has a dimension, 1 if
+        none has.
+
+    Raises:
+        WireError: if anything about it is wrong, or it carries others.
+    """
+    header, layout, _ = _open(frames, limits)
+    if layout is None:
+        raise WireError("frames", "a message in a message in a message")
+    for _, _, shape, _, _ in layout.views:
+        if shape:
+            return header, shape[0]
+    return header, 1
+
+
+def _open(frames: Sequence[Buffer], limits: Limits) -> tuple[Header, _Layout | None, int]:
+    """Checks a message; returns its tags, where its tensors lie in it, and where they begin.
+
+    One that carries others has no tensors: None.
+
+    Raises:
+        WireError: if anything about it is wrong.
+    """
     count = len(frames)
     if not 1 <= count <= limits.frames:
         raise WireError("frames", f"{count} frames, 1 to {limits.frames} are allowed")
@@ -417,10 +450,21 @@ def decode(frames: Sequence[Buffer], limits: Limits = LIMITS) -> Message:
     if nested:
         if description:
             raise WireError("frames", "tensors in a nested message")
-        return Message(header, {}, _split(header, frames, start))
+        return header, None, start
     if header.parts:
         raise WireError("frames", "parts in a message that is not nested")
-    return Message(header, _tensors(bytes(head[middle:end]), frames, start), [])
+    find = _layout if description <= _CACHED else _layout.__wrapped__
+    layout = find(bytes(head[middle:end]))
+    if size != start + layout.small:
+        raise WireError("shape", f"{size - start} bytes of small tensors, not {layout.small}")
+    if count != 1 + layout.large:
+        raise WireError("frames", f"{count - 1} frames of large tensors, not {layout.large}")
+    if count > 1:
+        large = (view for view in layout.views if view[4] < 0)
+        for (name, _, shape, expected, _), frame in zip(large, frames[1:], strict=True):
+            if len(frame) != expected:
+                raise WireError("shape", f"tensor {name!r} {shape} in {len(frame)} bytes")
+    return header, layout, start
 
 
 def _split(header: Header, frames: Sequence[Buffer], end: int) -> list[list[Buffer]]:
@@ -434,22 +478,13 @@ def _split(header: Header, frames: Sequence[Buffer], end: int) -> list[list[Buff
     return nested
 
 
-def _tensors(described: bytes, frames: Sequence[Buffer], start: int) -> dict[str, Array]:
+def _tensors(layout: _Layout, frames: Sequence[Buffer], start: int) -> dict[str, Array]:
     """Views of the tensors, which begin at ``start`` in the head."""
-    layout = _layout if len(described) <= _CACHED else _layout.__wrapped__
-    _, views, small, large = layout(described)
-    head = frames[0]
-    if len(head) != start + small:
-        raise WireError("shape", f"{len(head) - start} bytes of small tensors, not {small}")
-    if len(frames) != 1 + large:
-        raise WireError("frames", f"{len(frames) - 1} frames of large tensors, not {large}")
-    tensors, index = {}, 1
-    for name, dtype, shape, size, offset in views:
+    head, tensors, index = frames[0], {}, 1
+    for name, dtype, shape, _, offset in layout.views:
         if offset >= 0:
             tensors[name] = np.ndarray(shape, dtype, head, start + offset)
         else:
-            if len(frames[index]) != size:
-                raise WireError("shape", f"tensor {name!r} {shape} in {len(frames[index])} bytes")
             # Read-only like those in the head: a kernel would be compiled for every mixture.
             tensors[name] = np.ndarray(shape, dtype, memoryview(frames[index]).toreadonly())
             index += 1

@@ -171,7 +171,7 @@ class Worker:
     def _send(self, socket: sockets.Socket, frames: list[Buffer]) -> bool:
         """Sends, if there is a broker; else it will hear from the next socket."""
         try:
-            sockets.send(socket, frames, flags=zmq.NOBLOCK)
+            sockets.send(socket, frames, flags=sockets.NOBLOCK)
         except zmq.Again:
             return False
         return True

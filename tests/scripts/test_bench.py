@@ -10,7 +10,7 @@ import pytest
 
 import games
 from scripts import bench
-from scripts.bench import busy, engine
+from scripts.bench import busy, engine, scale
 from scripts.cli import main
 
 FAKE = '''"""Counts sheep, beside a shepherd.
@@ -170,3 +170,14 @@ def test_what_a_slow_inference_costs_is_measured_and_drawn(
     assert found["bot:sorter: 8 frames", "sequential"] < 2
     assert sum(row.what.endswith("in frames") for row in rows) == 2
     assert (tmp_path / "parcels.png").stat().st_size > 10_000
+
+
+@pytest.mark.timeout(300)
+def test_a_load_of_clients_and_workers_is_answered() -> None:
+    load = scale.Load(clients=6, window=4, workers=3, brokers=2, max_rows=2, silent=5)
+    figures = scale.measure(load, 1.0)
+    assert figures["rate"] > 20
+    assert figures["per_core"] >= figures["rate"] / 2  # Two brokers take two cores at most.
+    assert figures["cores"] * figures["per_core"] == pytest.approx(figures["rate"])
+    assert 1 <= figures["rows"] <= 2
+    assert figures["memory"] > 10
