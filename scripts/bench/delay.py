@@ -49,6 +49,8 @@ GAMES = (
     "tracking@noise=0.02=bot:tracker",
     "parcels@pace=4@every=2=bot:sorter",
     "blocks@choose=buttons@level=8@pieces=40=bot:stacker",
+    "parcels@pace=4@every=2=parcels-delayed",
+    "parcels@pace=4@every=2=parcels",
 )
 """SETTING=AGENT of what is played unless others are named."""
 PAPER = {"100 M": 70, "1 B": 596}
@@ -89,16 +91,24 @@ def run(seconds: float, agents: Sequence[str] = ()) -> Iterator[Row]:
 
     Args:
         seconds: a game for each of three seeds takes minutes; from 600 s on there are more.
-        agents: who plays what, SETTING=AGENT; the players by rules of three games without.
+        agents: who plays what, SETTING=AGENT; without, the players by rules of three games, and the
+            agents that learned parcels with and without delay.
 
     Yields:
         rows of rewards, standard errors and regrets, and of the times that networks take.
     """
+    import torch
+
     games = max(1, int(seconds // 300))
     players = [_player(text) for text in agents or GAMES]
-    sizes = yield from _sizes()
-    for setting, name, policy in players:
-        yield from _Curves(setting, name, policy, games, sizes).rows()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # A row or two at a time is no work for several.
+    try:
+        sizes = yield from _sizes()
+        for setting, name, policy in players:
+            yield from _Curves(setting, name, policy, games, sizes).rows()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _player(text: str) -> tuple[Setting, str, Policy]:
@@ -236,30 +246,22 @@ def _error(values: Sequence[float]) -> float:
 
 
 def _sizes() -> Generator[Row, None, dict[str, float]]:
-    """What text agents take for both seats of parcels, untrained, on one core; returns frames."""
-    import torch
-
+    """What text agents take for both seats of parcels, untrained; returns frames."""
     frames = {}
-
     game = find_setting("parcels").batched(1)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for size in SIZES:
-            agent = make_agent(game, size)
-            asked: dict[str, Any] = question(agent, game)
-            taken = []
-            for _ in range(60):
-                began = time.perf_counter()
-                infer(agent, len(game.phrasebook), asked)
-                taken.append(time.perf_counter() - began)
-            median = float(np.median(taken[10:]))
-            what = f"an inference of a text agent of {size} parameters, one core"
-            yield Row(what, round(1000 * median, 2), "ms")
-            frames[size] = median * FRAME_RATE
-            yield Row(f"{what}, in frames", round(frames[size], 3), "frames")
-    finally:
-        torch.set_num_threads(threads)
+    for size in SIZES:
+        agent = make_agent(game, size)
+        asked: dict[str, Any] = question(agent, game)
+        taken = []
+        for _ in range(60):
+            began = time.perf_counter()
+            infer(agent, len(game.phrasebook), asked)
+            taken.append(time.perf_counter() - began)
+        median = float(np.median(taken[10:]))
+        what = f"an inference of a text agent of {size} parameters, one core"
+        yield Row(what, round(1000 * median, 2), "ms")
+        frames[size] = median * FRAME_RATE
+        yield Row(f"{what}, in frames", round(frames[size], 3), "frames")
     for size, given in PAPER.items():
         yield Row(f"a network of {size} parameters (as the paper has it)", given, "frames")
     return frames

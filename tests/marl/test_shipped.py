@@ -8,7 +8,10 @@ import pytest
 import games
 from marl.acting.evaluate import evaluate
 from marl.acting.table import play_many
+from marl.remote.realtime import play_in_virtual_time
 from marl.runs import roster
+from transport.schemes import find_scheme
+from transport.simulate import Latency
 
 # What they reach over 1000 games, less four standard errors of the 200 that are played here.
 # What was learned without the emulator: of computed games 24.00.
@@ -24,7 +27,7 @@ LEAST = {
 
 
 def test_all_of_them_are_known() -> None:
-    assert roster.shipped() == sorted([*LEAST, "blocks"])
+    assert roster.shipped() == sorted([*LEAST, "blocks", "parcels-delayed"])
 
 
 @pytest.mark.parametrize("name", LEAST)
@@ -48,6 +51,27 @@ def test_who_learned_with_partners_gets_on_with_others(partner: str) -> None:
 def test_who_learned_to_sort_sorts_on_the_cartridges() -> None:
     policy = roster.load("parcels").policy
     assert evaluate(policy, games.setting("parcels"), 8, 1).mean() > 23.5
+
+
+@pytest.mark.parametrize("options", ["", "@pace=4@every=2@delay=2", "@pace=4@every=2@delay=4"])
+def test_who_learned_to_sort_with_delay_sorts_at_once_and_late(options: str) -> None:
+    policy = roster.load("parcels-delayed").policy
+    setting = games.setting(f"parcels@emulated=false{options}")
+    assert evaluate(policy, setting, 24, 1).mean() > 22.8
+
+
+def test_who_learned_to_sort_with_delay_sorts_by_the_frame_clock() -> None:
+    """On the cartridges, answers a turn late; who learned without delay sorts 15 to 19."""
+    setting = games.setting("parcels@pace=4@every=2@told=64")
+    latency = Latency(1 / 59.7275, 0.05)
+    played = [
+        play_in_virtual_time(
+            setting, roster.load(name).policy, find_scheme("frame_clock"), latency, games=2
+        ).scores
+        for name in ("parcels-delayed", "parcels")
+    ]
+    assert np.mean(played[0]) > 22.8
+    assert np.mean(played[1]) < 21
 
 
 def test_who_learned_to_fill_rows_fills_them_on_the_cartridge() -> None:
