@@ -6,9 +6,11 @@ Real processes, sockets and networks on the cores there are, by the clock, with 
   player by rules and by text agents of 1 M and 5 M parameters;
 - tracking, a choice every frame, by the same.
 
-The networks are untrained: they are here for the time that they take. ``frame coverage`` is the
-share of all frames, those that were missed among them, that had a choice of their own. Then a
-worker and the broker are killed during play, and the longest stretch without a choice is taken.
+These networks are untrained: they are here for the time that they take. ``frame coverage`` is the
+share of all frames, those that were missed among them, that had a choice of their own. Then the
+agents that learned parcels play, with and without delay, and what they keep is taken of their score
+in lockstep. Last a worker and the broker are killed during play, and the longest stretch without a
+choice is taken.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from games.core import BatchedGame
 from games.settings import parse
 from games.world import World
+from marl.acting.table import play_many
 from marl.remote.policy import connect, serve_policy, warm_up
 from marl.remote.realtime import Played, play_in_real_time
+from marl.runs import roster
 from scripts.bench import Row
 from scripts.realtime import find_setting, pool_roles, serve_agent, tend, wait_for_pool
 from transport.client import ClientConfig
@@ -38,6 +43,7 @@ SIZES = {"55 K": (32, 34), "1 M": (128, 256), "5 M": (128, 704), "10 M": (128, 1
 """Widths of the language model, and of everything above it."""
 WORKERS = 2
 PARCELS, TRACKING = "parcels@pace=4@every=2", "tracking"
+LEARNED = ("parcels-delayed", "parcels")
 
 
 def run(seconds: float) -> Iterator[Row]:
@@ -49,12 +55,16 @@ def run(seconds: float) -> Iterator[Row]:
     Yields:
         rows of coverage, interval CV, missed frames, age and score.
     """
-    share = seconds / 8
+    share = seconds / 12
     for name, bot in ((PARCELS, "bot:sorter"), (TRACKING, "bot:tracker")):
         yield from _rows(f"{name}, {bot}", _play(name, serve_agent(bot, WORKERS), share))
         for size in ("1 M", "5 M"):
             played = _play(name, serve_size(name, size), share)
             yield from _rows(f"{name}, untrained text agent of {size}", played, scored=False)
+    for agent in LEARNED:
+        played = _play(PARCELS, serve_agent(agent, WORKERS), 2 * share)
+        yield from _rows(f"{PARCELS}, {agent}", played)
+        yield _kept(agent, played)
     for role in ("worker", "broker"):
         gap, killed = _longest_gap(role, share)
         yield Row(f"{PARCELS}, a {role} killed: longest stretch without a choice", gap, "s")
@@ -145,6 +155,16 @@ def _longest_gap(role: str, seconds: float) -> tuple[float, bool]:
     return round(longest / World(find_setting(PARCELS).batched(1)).rate, 3), killed
 
 
+def _kept(agent: str, played: Played) -> Row:
+    """What an agent keeps by the clock of its score in lockstep, 20 games of it."""
+    what = f"{PARCELS}, {agent}: kept of its score in lockstep"
+    if not played.scores:
+        return Row(what, None, "too short")
+    setting = find_setting(f"{PARCELS}@emulated=false")
+    lockstep = play_many(setting, [roster.load(agent).policy], 20, 1).outcome["right"]
+    return Row(what, round(fmean(played.scores) / float(lockstep.mean()), 3), "of lockstep")
+
+
 def _rows(what: str, played: Played, scored: bool = True) -> Iterator[Row]:
     figures: dict[str, Any] = played.summary()
     what += f", {WORKERS} workers"
@@ -157,5 +177,6 @@ def _rows(what: str, played: Played, scored: bool = True) -> Iterator[Row]:
         label = name.replace("_cv", " CV").replace("_", " ")
         yield Row(f"{what}: {label}", round(figures[name], 4), unit)
     if scored and played.scores:
-        mean = sum(played.scores) / len(played.scores)
-        yield Row(f"{what}: score of {len(played.scores)} games", round(mean, 2), "")
+        yield Row(
+            f"{what}: score of {len(played.scores)} games", round(fmean(played.scores), 2), ""
+        )
