@@ -80,6 +80,7 @@ class Managed(Wrapper):
         self._orders = np.stack([_ids(book, [ask.order(n) for ask in self.asks]) for n in spoken])
         self._records = np.stack([_ids(book, [ask.record(n) for ask in self.asks]) for n in names])
         self._now = _ids(book, [f"I speak to {name} now" for name in spoken])
+        self._titles = _ids(book, [f"I am {name}" for name in names] if config.named else [])
         self._reads = Reads(book, names)
         self._looks = getattr(game, "overview", None)
         self._declare()
@@ -99,7 +100,8 @@ class Managed(Wrapper):
         self.scoring = SCORING + gap + tuple(n for n in game.scoring if n not in SCORING)
         self.max_score = game.max_score if game.scoring[0] == "welfare" else None
         self._sees = game.max_facts if self._looks else self.agents * game.max_facts
-        self.max_facts, self.max_choices = game.max_facts + config.heard, game.max_choices
+        self.max_facts = game.max_facts + config.named + config.heard
+        self.max_choices = game.max_choices
         if config.speaks:
             self.max_facts = max(self.max_facts, self._sees + self.agents + 1)
             self.max_choices = max(self.max_choices, len(self.asks))
@@ -110,7 +112,7 @@ class Managed(Wrapper):
 
     def _declare(self) -> None:
         """Finds what can occur as facts and choices; an open phrasebook may have grown."""
-        facts, choices = [self.game.fact_phrases], [self.game.choice_phrases]
+        facts, choices = [self.game.fact_phrases, self._titles], [self.game.choice_phrases]
         if self.config.heard:
             facts.append(self._requests)
         if self.config.speaks:
@@ -206,8 +208,8 @@ class Managed(Wrapper):
         if self.config.speaks and seat == self.agents:
             return self._manager_facts(np.arange(self.num_games))
         facts, counts = self.game.observe(seat)
-        asked = self._asks[:, seat] if seat < self.agents else self._asks[:, 0]
-        return self._agent_facts(facts, counts, asked)
+        games, seats = np.arange(self.num_games), np.full(self.num_games, seat)
+        return self._agent_facts(facts, counts, games, seats)
 
     def asked(self) -> dict[str, float]:
         """Who was told what since the last call: shares, by "factory-A/large-supplier+0.4"."""
@@ -300,23 +302,31 @@ class Managed(Wrapper):
             self.labels = np.full((rows, len(game.label_phrases)), -1, np.int8)
             return
         self.due_game, self.due_seat, self.labels = game.due_game, game.due_seat, game.labels
-        asked = self._asks[game.due_game, game.due_seat]
-        self.facts, self.fact_counts = self._agent_facts(game.facts, game.fact_counts, asked)
+        self.facts, self.fact_counts = self._agent_facts(
+            game.facts, game.fact_counts, game.due_game, game.due_seat
+        )
         self.choices, self.choice_counts = game.choices, game.choice_counts
         if self.max_choices > game.max_choices:
             self.choices = np.full((len(game.choices), self.max_choices), PAD, np.int16)
             self.choices[:, : game.max_choices] = game.choices
 
     def _agent_facts(
-        self, facts: NDArray[np.int16], counts: NDArray[np.int16], asked: NDArray[np.int64]
+        self,
+        facts: NDArray[np.int16],
+        counts: NDArray[np.int16],
+        games: NDArray[np.integer],
+        seats: NDArray[np.integer],
     ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """A player's facts, with what it is asked where it hears that."""
+        """Players' facts, with what they are called and asked where they read that."""
         out = np.full((len(facts), self.max_facts), PAD, np.int16)
         out[:, : facts.shape[1]] = facts
-        if not self.config.heard:
-            return out, counts.copy()
-        out[np.arange(len(facts)), counts] = self._requests[asked]
-        return out, counts + np.int16(1)
+        rows, counts = np.arange(len(facts)), counts.copy()
+        more = [self._titles[seats]] if self.config.named else []
+        more += [self._requests[self._asks[games, seats]]] if self.config.heard else []
+        for said in more:
+            out[rows, counts] = said
+            counts += np.int16(1)
+        return out, counts
 
     def _manager_facts(
         self, games: NDArray[np.int64]

@@ -34,6 +34,8 @@ class ManagerConfig:
             offer, scripted or not, by default the smallest payment declared.
         together: whether the manager says one thing to all players at once. It then has one choice
             to make each time, and no player is treated unlike another.
+        named: whether each player reads what the manager calls it: "I am factory B". Players who
+            all follow one policy can then play unlike each other.
         deeds: names of the deeds that may be asked for, with commas; "" for all, and for a subsidy
             the first.
 
@@ -46,6 +48,7 @@ class ManagerConfig:
     kappa: float = 1.0
     offers: tuple[float, ...] = ()
     together: bool = False
+    named: bool = False
     deeds: str = ""
 
     def __post_init__(self) -> None:

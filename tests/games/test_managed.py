@@ -355,3 +355,19 @@ def test_all_can_be_told_at_once() -> None:
     batch.step(say(batch, "I wait"))
     assert (batch.due_seat == 3).all()
     assert batch.choice_counts.max() == len(batch.asks)
+
+
+@pytest.mark.parametrize("kind", ["none", "incentives"])
+def test_players_may_read_what_they_are_called(kind: str) -> None:
+    batch = games.batched(f"supply-chain:3@manager={kind}@manager_named=true", num_games=2)
+    plain = games.batched(f"supply-chain:3@manager={kind}", num_games=2)
+    for seat, letter in enumerate("ABC"):
+        ids, counts = batch.observe(seat)
+        read = {batch.phrasebook[int(id)] for id in ids[0, : counts[0]]}
+        ids, counts = plain.observe(seat)
+        before = {plain.phrasebook[int(id)] for id in ids[0, : counts[0]]}
+        assert read - before == {f"I am factory {letter}"}
+    while (batch.due_seat == 3).any():
+        batch.step(np.zeros(len(batch.due_game), np.int64))
+    first = batch.phrasebook.render(batch.facts[1, : batch.fact_counts[1]])
+    assert f"I am factory {'ABC'[batch.due_seat[1]]}" in first
