@@ -75,7 +75,7 @@ def test_who_learned_to_sort_with_delay_sorts_by_the_frame_clock() -> None:
 
 
 def test_who_learned_to_fill_rows_fills_them_on_the_cartridge() -> None:
-    """Of 1000 pieces 382 rows, of at most 400; a game that is short has less."""
+    """Of 1000 pieces 387 rows, of at most 400; a game that is short has less."""
     policy = roster.load("blocks").policy
     computed = evaluate(policy, games.setting("blocks@emulated=false@pieces=250"), 32, 1)
     assert computed.mean("lines") / computed.mean("pieces") > 0.36
