@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from games.core import BatchedGame
 from games.text import Phrasebook
 from marl.acting import tracks
+from marl.acting.exploration import SHARE, state_dependent, telling_salt
 from marl.acting.table import Table
 from marl.core import Policy
 from marl.episodes import Episodes
@@ -77,6 +78,9 @@ class Actor:
         seating: who holds which seat; needed where there are partners.
         book: the phrasebook whose ids are recorded; None for the game's own.
         idle_manager: version of the policy's weights up to which a manager says anything at random.
+        state_dependent: version of the policy's weights up to which most random moves are a
+            function of what is observed (``marl.acting.exploration``).
+        function: seed of that function, the same for all actors of a setting.
 
     Raises:
         ValueError: if cut sequences would overlap by half or more.
@@ -100,6 +104,8 @@ class Actor:
         seating: Seating | None = None,
         book: Phrasebook | None = None,
         idle_manager: int = 0,
+        state_dependent: int = 0,
+        function: int = 0,
     ) -> None:
         if max_length < 2 * overlap + 2:
             raise ValueError(
@@ -109,6 +115,8 @@ class Actor:
         self.game, self.policy, self.insert = game, policy, insert
         self.epsilons, self.setting, self.overlap = epsilons, setting, overlap
         self.label_slot = label_slot
+        self._alike_until, self._function = state_dependent, function
+        self._salt: np.uint64 | None = None
         self.temperatures, self.teaching, self.seating = temperatures, teaching, seating
         self.idle_manager = idle_manager
         self._manages = np.array([role == "manager" for role in game.roles])
@@ -140,6 +148,12 @@ class Actor:
         if self.policy.version < self.idle_manager:
             explore |= self._manages[game.due_seat]
         anything = (self.rng.random(due) * game.choice_counts).astype(np.int64)
+        if self.policy.version < self._alike_until:
+            shown = game.facts, game.fact_counts, game.choices, game.choice_counts
+            if self._salt is None:
+                self._salt = telling_salt(*shown, self._function)
+            alike = self.rng.random(due) < SHARE
+            anything = np.where(alike, state_dependent(*shown, self._salt), anything)
         action = np.where(explore, anything, best)
         mine: Any = slice(None)
         if self.seating is not None:
@@ -194,7 +208,8 @@ class Actor:
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, as arrays and plain values."""
-        return {
+        salt = {} if self._salt is None else {"salt": int(self._salt)}
+        return salt | {
             "table": self.table.state(),
             "tracks": tracks.state(self.tracks),
             "rng": self.rng.bit_generator.state,
@@ -208,6 +223,7 @@ class Actor:
         tracks.load_state(self.tracks, state["tracks"])
         self.rng.bit_generator.state = state["rng"]
         self.env_steps, self.episodes = state["env_steps"], state["episodes"]
+        self._salt = np.uint64(state["salt"]) if "salt" in state else None
 
     def _hand_over(self, rows: NDArray[np.int64], terminal: bool) -> None:
         """Inserts the sequences of some tracks."""

@@ -123,6 +123,8 @@ def make_actors(
             partners=partners,
             seating=config.partners.seating(game.num_players) if partners else None,
             idle_manager=config.actor.idle_manager,
+            state_dependent=config.actor.state_dependent,
+            function=config.seed,
         )
         for i, game in enumerate(playing)
     ]

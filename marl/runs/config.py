@@ -45,6 +45,9 @@ class ActorConfig:
     idle_manager: int = 0
     """Updates in which a manager says anything at random: the others have to learn what follows
     from each thing that it may say, before it can learn what to say."""
+    state_dependent: int = 0
+    """Updates in which most random moves are a function of what is observed, one for the whole run,
+    so that words mean something before anybody has learned to speak (state-dependent exploration)."""
     other_play: bool = False
     """Other-Play: every seat sees the colours under names of its own."""
     lag: int = 0
@@ -54,10 +57,9 @@ class ActorConfig:
     def __post_init__(self) -> None:
         if self.num_games < 1:
             raise ValueError(f"actor.num_games must be at least 1, got {self.num_games}")
-        if self.idle_manager < 0:
-            raise ValueError(f"actor.idle_manager cannot be negative, got {self.idle_manager}")
-        if self.lag < 0:
-            raise ValueError(f"actor.lag cannot be negative, got {self.lag}")
+        for name in ("idle_manager", "state_dependent", "lag"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"actor.{name} cannot be negative, got {getattr(self, name)}")
         check(vars(self), "actor.")
 
 
