@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from agents.r3d2.bert import BertConfig
 from agents.r3d2.config import R3D2Config
-from agents.r3d2.encoder import Bert, BertConfig
+from agents.r3d2.encoder import Bert
 from agents.r3d2.tokenizer import HashedWords, Tokenizer, WordPiece
 from games.text import Phrasebook
 

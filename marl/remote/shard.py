@@ -23,8 +23,8 @@ from games.text import Phrasebook
 from marl.episodes import Episodes
 from marl.remote.replay import Ledger, episodes_in, replay_functions, tensors_of
 from marl.replay.limiter import Limiter
+from marl.replay.packing import DTYPES
 from marl.replay.prioritised import PrioritisedReplay
-from marl.replay.ring import DTYPES
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import PHRASES_FILE, load_config
 from marl.runs.state import flatten, unflatten

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from agents.r3d2.encoder import Bert, BertConfig
+from agents.r3d2.bert import BertConfig
+from agents.r3d2.encoder import Bert
 from agents.r3d2.tokenizer import WordPiece
 
 POOLS = ["mean", "first"]
