@@ -46,8 +46,8 @@ class ActorConfig:
     """Updates in which a manager says anything at random: the others have to learn what follows
     from each thing that it may say, before it can learn what to say."""
     state_dependent: int = 0
-    """Updates in which most random moves are a function of what is observed, one for the whole run,
-    so that words mean something before anybody has learned to speak (state-dependent exploration)."""
+    """Updates in which most random moves are a function of what is observed, one for the whole run:
+    words mean something then before anybody has learned to speak (state-dependent exploration)."""
     other_play: bool = False
     """Other-Play: every seat sees the colours under names of its own."""
     lag: int = 0
