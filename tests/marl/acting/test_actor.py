@@ -37,6 +37,7 @@ class Market:
     """
 
     num_players, max_facts, max_choices, max_turns, interchangeable = 3, 5, 4, None, ()
+    roles = ("trader",) * 3
 
     def __init__(self, num_games: int, seed: int, alone: bool = False) -> None:
         self.num_games, self.alone = num_games, alone
