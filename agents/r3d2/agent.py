@@ -70,8 +70,8 @@ class R3D2Agent(nn.Module):
             choices: ids that may be legal.
             labels: int16 [K, N], the answer sheet of a game, for the auxiliary head.
         """
-        self.facts.add(facts)
-        if self.choices.add(choices):
+        self.choices.add(choices)
+        if self.facts.add(facts):
             self._assign_roles()
         if labels is not None and self.config.own_hand and self.answers.add(labels):
             self.forget()
@@ -105,9 +105,10 @@ class R3D2Agent(nn.Module):
         return met
 
     def _assign_roles(self) -> None:
-        """Tells networks by role, if there are any, whose choices the active set holds."""
+        """Tells networks by role, if there are any, which facts the active set holds."""
         if isinstance(self.network, RoleNetworks):
-            self.network.assign(self.phrasebook[int(id)] for id in self.choices.ids)
+            known = (self.phrasebook[int(id)] for id in self.facts.ids)
+            self.network.assign(known, self.facts.size)
 
     @property
     def rows(self) -> Rows:
@@ -195,11 +196,17 @@ class R3D2Agent(nn.Module):
         return hot.to(self.device)
 
     def pool(self, inputs: Tensor, tables: Tables) -> Tensor:
-        """Sums what the facts of each observation add to it: ``inputs`` -> [S, hidden]."""
+        """Sums what the facts of each observation add to it: ``inputs`` -> [S, hidden].
+
+        With networks by role, hidden is that of all of them and a mark; see ``RoleNetworks``.
+        """
         if isinstance(self.reader, TextReader) and self.config.encoder == "paragraph":
             return self.network.fact(self.reader.read(inputs, (inputs != 0).sum(1)))
         # A dense product: matrix units do it many times faster than a gather of table rows.
-        return inputs.to(tables.facts.dtype) @ tables.facts
+        pooled = inputs.to(tables.facts.dtype) @ tables.facts
+        if isinstance(self.network, RoleNetworks):
+            pooled = torch.cat([pooled, self.network.mark(inputs).to(pooled.dtype)], 1)
+        return pooled
 
     def legal(self, choices: Ids, counts: Ids) -> tuple[Tensor, Tensor]:
         """Rows of the choice table and which of them are legal: int64 and bool [S, C]."""

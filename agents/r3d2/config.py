@@ -47,8 +47,8 @@ class R3D2Config:
     layers: int = 1
     """Layers of the recurrent core."""
     roles: tuple[str, ...] = ()
-    """Who has a network of its own, by what it may choose: regular expressions that are found in
-    its choices, such as "^I ask" for a manager. Everybody else shares one."""
+    """Who has a network of its own, by what is read: regular expressions that are found in a fact
+    of theirs, such as "^I speak to" for a manager. Everybody else shares one."""
     own_hand: bool = True
     """Auxiliary head that guesses at what the agent cannot see of its own, where a game has an
     answer sheet for training: in Hanabi, what can be done with the cards in its hand."""

@@ -1,4 +1,4 @@
-"""Networks by role: who is told apart by choices, and who learns from what."""
+"""Networks by role: who is told apart by facts, and who learns from what."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agents.r3d2.network import Tables
 from agents.r3d2.roles import RoleNetworks
 from marl.acting.table import admit, observe
 
-APART = R3D2Config(hidden=32, memory=16, text_hidden=32, own_hand=False, roles=("^I ask",))
+APART = R3D2Config(hidden=32, memory=16, text_hidden=32, own_hand=False, roles=("^I speak to",))
 VECTOR = replace(APART, encoder="vector")
 GAME = "supply-chain:2@manager=incentives"
 
@@ -36,6 +36,12 @@ def seen(manager: bool) -> tuple[games.core.BatchedGame, Observations]:
         for k in range(2):
             game.step(np.full(4, k + 1))
     return game, observe(game)
+
+
+def stack(parts: list[Observations]) -> Observations:
+    """Observations one below the other."""
+    names = Observations.__annotations__
+    return Observations(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
 def values(agent: R3D2Agent, rows: Observations) -> torch.Tensor:
@@ -80,32 +86,75 @@ def test_each_network_plays_as_it_would_alone() -> None:
         alone.network.load_state_dict(both.network.each[int(manager)].state_dict())
         memory = np.zeros((len(rows), both.memory_size), np.float32)
         chosen, found, after = both.act(rows, memory)
-        _, expected, remembered = alone.act(rows, memory[:, :16])
+        _, expected, remembered = alone.act(rows, memory)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
         assert (chosen == found.argmax(1)).all()
-        own = slice(16, 32) if manager else slice(0, 16)
-        np.testing.assert_allclose(after[:, own], remembered, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(after, remembered, rtol=1e-4, atol=1e-5)
 
 
-def test_choices_of_an_open_book_are_told_apart_as_they_turn_up() -> None:
+def test_rows_of_all_roles_go_together() -> None:
+    """A batch of several roles is what each of them makes of its own rows, sequences and all."""
+    (_, first), (game, second) = seen(True), seen(False)
+    both = stack([first, second, first])
+    agent = R3D2Agent(APART, game.phrasebook, 1)
+    admit(agent, game)
+    memory = np.random.default_rng(1).random((len(both), agent.memory_size)).astype(np.float32)
+    _, found, after = agent.act(both, memory)
+    edges = np.cumsum([0, len(first), len(second), len(first)])
+    for rows, start, end in zip((first, second, first), edges, edges[1:], strict=False):
+        _, expected, remembered = agent.act(rows, memory[start:end])
+        np.testing.assert_allclose(found[start:end], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(after[start:end], remembered, rtol=1e-4, atol=1e-5)
+
+
+def test_sequences_of_several_roles_are_their_steps_one_by_one() -> None:
+    """Packed with surplus rows, as the learner has them."""
+    (_, first), (game, second) = seen(True), seen(False)
+    agent = R3D2Agent(APART, game.phrasebook, 1)
+    admit(agent, game)
+    # Three sequences of two turns each: a manager's, and two of factories.
+    turns = stack([first[:2], second[:4]])
+    memory = np.zeros((3, agent.memory_size), np.float32)
+    layout = Layout(np.array([2, 2, 2]), 8)
+    starts = np.arange(len(turns), dtype=np.int64) * turns.facts.shape[1]
+    with torch.no_grad():
+        tables = agent.current()
+        inputs = agent.inputs(turns.facts.ravel(), starts, turns.fact_counts)
+        inputs = torch.cat([inputs, inputs.new_zeros(2, inputs.shape[1])])
+        x = agent.network.perceive(agent.pool(inputs, tables))
+        state, after = agent.network.recur(x, layout, torch.from_numpy(memory))
+        rows, legal = agent.legal(turns.choices, turns.choice_counts)
+        q = agent.network.relevance(state[:6], tables, rows, legal)
+    for step in range(2):
+        now = turns[np.arange(step, 6, 2)]
+        _, values, memory = agent.act(now, memory)
+        np.testing.assert_allclose(q[step::2], values[:, : q.shape[1]], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(after, memory, rtol=1e-4, atol=1e-5)
+
+
+def test_facts_of_an_open_book_show_who_reads_them_as_they_turn_up() -> None:
     game, rows = seen(True)
     open_book = games.text.Phrasebook(list(game.phrasebook), closed=False)
     agent = R3D2Agent(APART, open_book, 1)
-    memory = np.zeros((len(rows), agent.memory_size), np.float32)
-    agent.act(rows, memory)
+    agent.act(rows, np.zeros((len(rows), agent.memory_size), np.float32))
     _, others = seen(False)
-    agent.act(others, memory[:1].repeat(len(others), 0))
+    agent.act(others, np.zeros((len(others), agent.memory_size), np.float32))
     assert isinstance(agent.network, RoleNetworks)
-    said = [agent.phrasebook[int(id)].startswith("I ask ") for id in agent.choices.ids]
-    assert agent.network.roles.tolist() == said
+    said = [agent.phrasebook[int(id)].startswith("I speak to ") for id in agent.facts.ids]
+    assert agent.network.shows[: len(said), 0].tolist() == said
     assert {*said} == {True, False}
+    assert not agent.network.shows[len(said) :].any()
 
 
 def test_nobody_has_two_roles() -> None:
-    game, _ = seen(True)
-    agent = R3D2Agent(replace(APART, roles=("^I ask", "nothing")), game.phrasebook, 1)
-    with pytest.raises(ValueError, match=r"'I ask nothing of factory A' is of both '\^I ask' and"):
+    game, rows = seen(True)
+    agent = R3D2Agent(replace(APART, roles=("^I speak", "factory A now")), game.phrasebook, 1)
+    with pytest.raises(ValueError, match=r"'I speak to factory A now' is of both '\^I speak' and"):
         admit(agent, game)
+    other = R3D2Agent(replace(APART, roles=("^I speak", "is asked")), game.phrasebook, 1)
+    admit(other, game)
+    with pytest.raises(ValueError, match="reads facts of two roles"):
+        other.act(rows, np.zeros((len(rows), other.memory_size), np.float32))
 
 
 @pytest.mark.parametrize(

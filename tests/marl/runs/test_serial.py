@@ -95,7 +95,12 @@ MANAGED = replace(
     CONFIG,
     games=("supply-chain:2@periods=6@manager=incentives@manager_every=3",),
     agent=R3D2Config(
-        encoder="vector", hidden=16, memory=8, text_hidden=32, own_hand=False, roles=("^I ask",)
+        encoder="vector",
+        hidden=16,
+        memory=8,
+        text_hidden=32,
+        own_hand=False,
+        roles=("^I speak to",),
     ),
     actor=ActorConfig(num_games=8, epsilon=0.01, epsilon_spread=0, temperature=0, idle_manager=8),
     replay=ReplayConfig(capacity=40, max_length=8),
