@@ -19,6 +19,15 @@ class Preset:
 
 
 _VECTOR = ("--agent.encoder", "vector")
+_SELFISH = (
+    *(*_VECTOR, "--agent.hidden", "64", "--agent.memory", "32", "--agent.no-own-hand"),
+    *("--actor.num-games", "128", "--actor.epsilon", "0.3", "--actor.epsilon-spread", "3"),
+    *("--actor.temperature", "0", "--learner.n-step", "1", "--learner.gamma", "0.98"),
+    *("--learner.learning-rate", "1e-3", "--learner.text-learning-rate", "1e-3"),
+    *("--learner.target-interval", "100", "--learner.refresh-interval", "1"),
+    *("--learner.lanes", "1", "--samples-per-insert", "2", "--warm-up", "1000"),
+    *("--replay.capacity", "20000", "--evaluate-interval", "500"),
+)
 
 PRESETS: dict[str, Preset] = {
     "default": Preset("everything as it is listed here", ()),
@@ -45,15 +54,13 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "selfish": Preset(
-        "small games in which everybody serves itself, such as the supply chain",
+        "small games in which everybody serves itself, such as the supply chain", _SELFISH
+    ),
+    "managed": Preset(
+        "the same with a manager: a network of its own, and 4,000 updates in which it is idle",
         (
-            *(*_VECTOR, "--agent.hidden", "64", "--agent.memory", "32", "--agent.no-own-hand"),
-            *("--actor.num-games", "128", "--actor.epsilon", "0.3", "--actor.epsilon-spread", "3"),
-            *("--actor.temperature", "0", "--learner.n-step", "1", "--learner.gamma", "0.98"),
-            *("--learner.learning-rate", "1e-3", "--learner.text-learning-rate", "1e-3"),
-            *("--learner.target-interval", "100", "--learner.refresh-interval", "1"),
-            *("--learner.lanes", "1", "--samples-per-insert", "2", "--warm-up", "1000"),
-            *("--replay.capacity", "20000", "--evaluate-interval", "500"),
+            *(*_SELFISH, "--agent.roles", "^I speak to", "--actor.idle-manager", "4000"),
+            *("--learner.reward-scale", "0.3"),
         ),
     ),
     "paper": Preset(
