@@ -28,7 +28,8 @@ class Episodes:
         choice_counts: int16 [S], legal choices at each step, at least 1.
         choices: int16 [C], ids of the legal choices, step after step.
         actions: int16 [S], index of the choice taken among the step's choices.
-        rewards: float32 [S], what the seat earned from this own turn to its next (or to the end).
+        rewards: float32 [S], what the seat earned from this own turn to its next (or to the end);
+            in off-belief learning, what the step's value is to be, future and all.
         elapsed: int16 [S], the time from this own turn to the seat's next, in the game's unit.
         terminal: bool [E], whether the seat's episode ended after the last step. Where it is false
             the sequence was cut, and its last step serves only to bootstrap from.

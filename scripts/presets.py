@@ -37,6 +37,14 @@ PRESETS: dict[str, Preset] = {
     "other-play": Preset(
         "Other-Play: every seat has names of its own for colours", ("--actor.other-play",)
     ),
+    "off-belief": Preset(
+        "off-belief learning: nothing is believed of a move but what the rules say",
+        (
+            *("--learner.off-belief", "--agent.core", "feedforward", "--agent.no-own-hand"),
+            *("--learner.n-step", "1", "--learner.huber", "5", "--learner.target-interval", "100"),
+            *("--replay.capacity", "4000", "--replay.alpha", "0"),
+        ),
+    ),
     "vector": Preset("no text, to compare: R2D2, every seat learns for itself (IQL)", _VECTOR),
     "iql": Preset("another name of vector", _VECTOR),
     "vdn": Preset(

@@ -40,8 +40,9 @@ class R3D2Config:
     # What stands on it.
     hidden: int = 128
     """Width of pooled facts, recurrent outputs and relevance space."""
-    core: Literal["gated", "lstm"] = "gated"
-    """gated: memory whose gates see the input only, faster to train; lstm: the paper's."""
+    core: Literal["gated", "lstm", "feedforward"] = "gated"
+    """gated: memory whose gates see the input only, faster to train; lstm: the paper's;
+    feedforward: layers without memory, so that a move depends on nothing but what is seen now."""
     memory: int = 128
     """Width of the recurrent core; facts bypass it."""
     layers: int = 1

@@ -112,6 +112,36 @@ class LSTMCore(nn.Module):
         return y.flatten(0, 1)[places.clamp_max(longest * batch - 1)], after.float()
 
 
+class FeedForwardCore(nn.Module):
+    """Layers that remember nothing.
+
+    Args:
+        width: of the input.
+        memory: width of the layers.
+        layers: how many there are.
+    """
+
+    def __init__(self, width: int, memory: int, layers: int) -> None:
+        super().__init__()
+        self.width, self.memory_size = memory, 0
+        self.layers = nn.ModuleList(
+            nn.Linear(memory if i else width, memory) for i in range(layers)
+        )
+
+    def forward(self, x: Tensor, layout: Layout, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps packed steps [rows, width] to as many, and hands the empty memory back."""
+        for layer in self.layers:
+            x = layer(x).relu()
+        return x, memory
+
+
+CORES: dict[str, type[GatedCore] | type[LSTMCore] | type[FeedForwardCore]] = {
+    "gated": GatedCore,
+    "lstm": LSTMCore,
+    "feedforward": FeedForwardCore,
+}
+
+
 def gated_memory(gates: Tensor, layout: Layout, before: Tensor) -> tuple[Tensor, Tensor]:
     """Runs memory through gates: ``c[t] = f[t] c[t - 1] + (1 - f[t]) (2 z[t] - 1)``.
 

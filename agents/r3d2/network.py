@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agents.r3d2.config import R3D2Config
-from agents.r3d2.cores import GatedCore, Layout, LSTMCore
+from agents.r3d2.cores import CORES, Layout
 
 
 class Tables(NamedTuple):
@@ -67,8 +67,7 @@ class R3D2Network(nn.Module):
         )
         self.pooled = nn.LayerNorm(hidden)
         self.mix = nn.Linear(hidden, hidden)
-        core = LSTMCore if config.core == "lstm" else GatedCore
-        self.core = core(hidden, config.memory, config.layers)
+        self.core = CORES[config.core](hidden, config.memory, config.layers)
         self.memory_size = self.core.memory_size
         self.recall = nn.Linear(self.core.width, hidden)
         self.value = nn.Linear(hidden, 1)

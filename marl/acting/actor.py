@@ -16,6 +16,7 @@ from games.core import BatchedGame
 from games.text import Phrasebook
 from marl.acting import tracks
 from marl.acting.exploration import SHARE, state_dependent, telling_salt
+from marl.acting.off_belief import OffBelief
 from marl.acting.table import Table
 from marl.core import Policy
 from marl.episodes import Episodes
@@ -81,6 +82,8 @@ class Actor:
         state_dependent: version of the policy's weights up to which most random moves are a
             function of what is observed (``marl.acting.exploration``).
         function: seed of that function, the same for all actors of a setting.
+        off_belief: computes the targets that take the place of rewards; None where what was really
+            earned is learned from.
 
     Raises:
         ValueError: if cut sequences would overlap by half or more.
@@ -106,6 +109,7 @@ class Actor:
         idle_manager: int = 0,
         state_dependent: int = 0,
         function: int = 0,
+        off_belief: OffBelief | None = None,
     ) -> None:
         if max_length < 2 * overlap + 2:
             raise ValueError(
@@ -114,7 +118,7 @@ class Actor:
             )
         self.game, self.policy, self.insert = game, policy, insert
         self.epsilons, self.setting, self.overlap = epsilons, setting, overlap
-        self.label_slot = label_slot
+        self.label_slot, self.off_belief = label_slot, off_belief
         self._alike_until, self._function = state_dependent, function
         self._salt: np.uint64 | None = None
         self.temperatures, self.teaching, self.seating = temperatures, teaching, seating
@@ -179,8 +183,10 @@ class Actor:
             self.label_slot,
         )
         self.env_steps += due
+        targets = None if self.off_belief is None else self._targets(self.off_belief, action)
         step = self.table.step(action)
-        tracks.reward(self.tracks, step.rewards, step.elapsed)
+        earned = step.rewards if targets is None else targets
+        tracks.reward(self.tracks, earned, step.elapsed)
         for ended, terminal in ((step.terminated, True), (step.truncated, False)):
             finished = np.flatnonzero(ended)
             if len(finished):
@@ -193,6 +199,13 @@ class Actor:
             np.add.at(self._outcomes[:, 0], with_whom, 1)
             np.add.at(self._outcomes[:, 1], with_whom, step.outcome[game.scoring[0]][over])
             self.table.seating[over] = self.seating(self.rng, len(over))
+
+    def _targets(self, off_belief: OffBelief, action: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The targets of the moves that are about to be made, float32 [N, P]; 0 for who waits."""
+        game = self.game
+        targets = np.zeros((game.num_games, game.num_players), np.float32)
+        targets[game.due_game, game.due_seat] = off_belief.targets(action, self.rng)
+        return targets
 
     def outcomes(self) -> NDArray[np.float64]:
         """What came of games since the last call, by who held seats beside the policy.

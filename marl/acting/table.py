@@ -50,7 +50,7 @@ def admit(agent: R3D2Agent, game: BatchedGame) -> None:
 
 def observe_as(policy: Policy, game: BatchedGame) -> Observations:
     """What the due seats observe, in the words of a policy."""
-    return _translated(observe(game), _words(game, policy.phrasebook))
+    return translated(observe(game), translation(game, policy.phrasebook))
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class Table:
         if seating.min() < 0 or seating.max() >= len(policies):
             raise ValueError(f"seating must name policies from 0 to {len(policies) - 1}")
         self.game, self.policies, self.seating = game, tuple(policies), seating
-        self._told = _words(game, book)
-        self._read = [_words(game, policy.phrasebook) for policy in policies]
+        self._told = translation(game, book)
+        self._read = [translation(game, policy.phrasebook) for policy in policies]
         seats = game.num_games * game.num_players
         self.memory = [np.zeros((seats, policy.memory_size), np.float32) for policy in policies]
 
@@ -126,7 +126,7 @@ class Table:
                 gets its first choice, which is always legal.
         """
         rows, shown = self.rows, observe(self.game)
-        told = _translated(shown, self._told)
+        told = translated(shown, self._told)
         holders = self.seating.ravel()[rows]
         asked = None if playing is None or playing.all() else playing[self.game.due_game]
         before = np.zeros((len(rows), self.policies[0].memory_size), np.float32)
@@ -140,7 +140,7 @@ class Table:
                 continue
             which: Any = slice(None) if mine.all() else mine  # the usual case makes no copies
             memory = self.memory[k][rows[which]]
-            seen = _translated(shown[which], self._read[k])
+            seen = translated(shown[which], self._read[k])
             choices[which], values[which], self.memory[k][rows[which]] = policy.act(seen, memory)
             if k == 0:
                 before[which] = memory
@@ -172,15 +172,16 @@ class Table:
         self.seating[:] = state["seating"]
 
 
-def _words(game: BatchedGame, book: Phrasebook | None) -> Translation | None:
+def translation(game: BatchedGame, book: Phrasebook | None) -> Translation | None:
     """From a game's words to those of a book; None where they are the same."""
     if book is None:
         return None
-    translation = Translation(game.phrasebook, book)
-    return None if translation.is_identity else translation
+    found = Translation(game.phrasebook, book)
+    return None if found.is_identity else found
 
 
-def _translated(observations: Observations, words: Translation | None) -> Observations:
+def translated(observations: Observations, words: Translation | None) -> Observations:
+    """Observations in other words; as they are where there are none."""
     if words is None:
         return observations
     return replace(

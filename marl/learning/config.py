@@ -29,6 +29,10 @@ class LearnerConfig:
     huber: float = 2.0
     """Points of TD error from which the loss grows linearly. A larger one prices rare losses of
     many points in full; a smaller one learns faster what is common."""
+    off_belief: bool = False
+    """Off-belief learning: what a move is worth is asked in worlds drawn afresh from what its seat
+    may believe, as if all moves so far had been random (docs/adhoc.md). It needs
+    --agent.core feedforward."""
     burn_in: int = 0
     """Steps of a mid-episode sequence that only warm the memory up."""
     learning_rate: float = 5e-4

@@ -19,7 +19,7 @@ from marl.learning.config import LearnerConfig
 from marl.learning.imitation import ImitationConfig, imitation_loss
 from marl.learning.losses import Told, forward, insight, own_hand_loss, td_loss
 from marl.learning.mixing import MIXINGS, Mixing
-from marl.learning.returns import Returns, n_step, sequence_priorities, shape
+from marl.learning.returns import Returns, n_step, sequence_priorities, shape, stored
 
 Term = Callable[[Tensor, Batch, NDArray[np.float32], int], tuple[Tensor, Told]]
 """A loss beside the TD loss: from Q-values float32 [S, C], -inf where not legal, the steps, their
@@ -99,9 +99,13 @@ class Objective:
         of_steps = np.repeat(weights, mixed.steps)
         leaves = tables.leaves()
         with self.agent.autocast():
-            with torch.no_grad():
-                target_q, _ = forward(self.target, target_tables, batch)
+            target_q = None
+            if not config.off_belief:
+                with torch.no_grad():
+                    target_q, _ = forward(self.target, target_tables, batch)
             q, state = forward(self.agent, leaves, batch)
+            if target_q is None:
+                target_q = q.detach()  # of no account where targets were stored
             answers = None
             if self.agent.answers.slots:
                 logits = self.agent.network.answers(state, leaves)[: batch.steps]
@@ -124,6 +128,8 @@ class Objective:
     def _returns(self, mixed: Mixing, batch: Batch, answers: Sequence[Tensor] | None) -> Returns:
         """What targets are made of: rewards in their scale, and shaped where that is asked for."""
         config = self.config
+        if config.off_belief:
+            return stored(mixed.rewards)
         setting = mixed.setting if len(self.n_step) > 1 else 0
         gamma = self.gamma[setting]
         rewards = mixed.rewards * np.float32(config.reward_scale)

@@ -28,6 +28,12 @@ class Returns(NamedTuple):
     learned: NDArray[np.bool_]
 
 
+def stored(targets: NDArray[np.float32]) -> Returns:
+    """Returns of steps that brought their targets with them, float32 [S]: nothing is to come."""
+    steps = len(targets)
+    return Returns(targets, np.arange(steps), np.zeros(steps, np.float32), np.ones(steps, np.bool_))
+
+
 @numba.njit(cache=True, nogil=True)
 def _n_step(lengths, terminal, rewards, elapsed, fresh, n, gamma, burn_in, out):
     first = 0

@@ -230,6 +230,8 @@ def _refuse(config: TrainConfig, run_dir: Path, resume: bool) -> None:
     settings = config.settings()
     playing = [setting.batched(1) for setting in settings]  # Refuses what cannot be played.
     find_partners(config.partners, settings, playing)
+    if config.learner.off_belief:
+        raise ValueError("learner.off_belief is learned in one process: leave out --workers")
     if not resume:
         refuse_second(run_dir)
         if config.start:

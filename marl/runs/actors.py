@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from games.core import BatchedGame
 from games.other_play import OtherPlay
 from games.text import Phrasebook, Translation
 from marl.acting.actor import Actor, exploration_spectrum, spread_over, temperature_spectrum
+from marl.acting.off_belief import OffBelief, Worlds
 from marl.core import Policy
 from marl.episodes import Episodes
 from marl.runs.config import TrainConfig
@@ -89,6 +90,7 @@ def make_actors(
     book: Phrasebook,
     teaching: bool = False,
     partners: Sequence[Policy] = (),
+    critic: Policy | None = None,
 ) -> list[Actor]:
     """An actor for each setting, all with the same policy; see ``Actor``.
 
@@ -103,6 +105,10 @@ def make_actors(
         book: the phrasebook whose ids are recorded.
         teaching: whether the policy is a teacher.
         partners: who may hold other seats.
+        critic: in off-belief learning, whose values stand for what comes after a world.
+
+    Raises:
+        ValueError: if a game cannot be learned off-belief, where that is asked for.
     """
     sheets = [Translation(game.phrasebook, book)(game.label_phrases) for game in playing]
     return [
@@ -125,6 +131,26 @@ def make_actors(
             idle_manager=config.actor.idle_manager,
             state_dependent=config.actor.state_dependent,
             function=config.seed,
+            off_belief=None if critic is None else _off_belief(config, i, game, policy, critic),
         )
         for i, game in enumerate(playing)
     ]
+
+
+def _off_belief(
+    config: TrainConfig, setting: int, game: BatchedGame, policy: Policy, critic: Policy
+) -> OffBelief:
+    if not hasattr(game, "worlds"):
+        raise ValueError(
+            f"{config.games[setting]} does not say what its seats may believe, so that it cannot "
+            "be learned with learner.off_belief; hanabi does"
+        )
+    own = config.hyperparameters()[setting]
+    return OffBelief(
+        cast(Worlds, game),
+        policy,
+        critic,
+        n_step=own.n_step,
+        gamma=own.gamma,
+        reward_scale=config.learner.reward_scale,
+    )

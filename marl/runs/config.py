@@ -153,6 +153,8 @@ class TrainConfig:
                 "learner.mixing=vdn learns from all seats of a game, and partners hold some of "
                 "them: leave out one of the two"
             )
+        if self.learner.off_belief:
+            self._refuse_off_belief()
         for setting in self.settings() if self.partners.any else ():
             if setting.seats < 2:
                 raise ValueError(f"{setting.name} has no seat for a partner")
@@ -172,6 +174,18 @@ class TrainConfig:
             ValueError: if ``per_setting`` cannot be read, or contradicts the rest.
         """
         return choose(self.settings(), self.learner, self.actor, self.per_setting)
+
+    def _refuse_off_belief(self) -> None:
+        """Raises ValueError for what off-belief learning does not go with."""
+        for wrong, what, instead in (
+            (self.agent.core != "feedforward", "memory", "add --agent.core feedforward"),
+            (self.learner.mixing != "iql", "learner.mixing=vdn", "use learner.mixing=iql"),
+            (self.partners.any, "partners", "leave out one of the two"),
+            (self.imitate, "somebody to imitate", "leave out one of the two"),
+            (self.actor.other_play, "actor.other_play", "leave out one of the two"),
+        ):
+            if wrong:
+                raise ValueError(f"learner.off_belief does not go with {what}: {instead}")
 
     def met(self) -> frozenset[str]:
         """The partners that the agent met or came from in training, by their names in the roster.

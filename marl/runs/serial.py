@@ -13,6 +13,7 @@ depends on time. Checkpoints hold all that the next step depends on, replay incl
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -81,6 +82,10 @@ class SerialRun:
             group=self.group,
         )
         self.player.load(*self.weights.latest())
+        self.critic: R3D2Agent | None = None
+        if config.learner.off_belief:
+            self.critic = copy.deepcopy(self.player)
+            self.critic.version = -1  # It gets the target network's weights when it is needed.
         self._played: list[Episodes] = []
         self._metrics: list[dict[str, float]] = []
         self.actors = make_actors(
@@ -93,6 +98,7 @@ class SerialRun:
             answers=self.agent.answers,
             book=book,
             partners=find_partners(config.partners, self.settings, playing, device),
+            critic=self.critic,
         )
         self.teachers = self._teachers(config.imitate, device) if config.imitate else []
         # Moves that the teacher is owed: it makes its share of them without being left to chance.
@@ -117,6 +123,10 @@ class SerialRun:
         version, tensors = self.weights.latest()
         if version != self.player.version:
             self.player.load(version, tensors)
+        target = self.learner.target
+        if self.critic and self.critic.version != target.version:
+            # A copy, as the target network changes while others move.
+            self.critic.load(target.version, target.state_dict())
         if not self.limiter.can_sample():
             self._next().step()
             self._hand_over()
