@@ -38,6 +38,8 @@ class Episodes:
         setting: int16 [E], which of a run's settings the sequence was played in.
         version: int32 [E], weights version that chose the first action.
         seat: int8 [E], the seat that played it; the seats of an episode follow each other in order.
+        partner: int16 [E], who held seats of the game beside who played it: k for the k-th of a
+            run's partners, 0 for nobody else.
         labels: int8 [S, K], answer sheet for auxiliary losses (K may be 0).
         taught: int16 [S], index of what a teacher chose at the step, -1 where none played. It
             differs from the action where the teacher's game was explored.
@@ -57,6 +59,7 @@ class Episodes:
     setting: NDArray[np.int16]
     version: NDArray[np.int32]
     seat: NDArray[np.int8]
+    partner: NDArray[np.int16]
     labels: NDArray[np.int8]
     taught: NDArray[np.int16]
 
@@ -87,6 +90,7 @@ class Episodes:
             setting=self.setting[first:last],
             version=self.version[first:last],
             seat=self.seat[first:last],
+            partner=self.partner[first:last],
             labels=self.labels[steps],
             taught=self.taught[steps],
         )

@@ -243,4 +243,5 @@ class Actor:
         rows = rows[self.tracks.length[rows] > 0]
         if len(rows):
             seats = self.game.num_players
-            self.insert(tracks.gather(self.tracks, rows, terminal, self.setting, seats))
+            partners = self.table.seating[rows // seats].max(1)
+            self.insert(tracks.gather(self.tracks, rows, terminal, self.setting, seats, partners))

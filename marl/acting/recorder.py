@@ -214,6 +214,7 @@ class Recorder:
             setting=np.array([self._setting], np.int16),
             version=np.array([turns[0].version], np.int32),
             seat=np.array([seat], np.int8),
+            partner=np.zeros(1, np.int16),
             labels=np.stack([own.label for own in turns]),
             taught=np.full(len(turns), -1, np.int16),
         )

@@ -182,9 +182,23 @@ def clear(tracks: Tracks, rows: NDArray[np.int64]) -> None:
 
 
 def gather(
-    tracks: Tracks, rows: NDArray[np.int64], terminal: bool, setting: int, seats: int
+    tracks: Tracks,
+    rows: NDArray[np.int64],
+    terminal: bool,
+    setting: int,
+    seats: int,
+    partners: NDArray[np.int64],
 ) -> Episodes:
-    """Packs some tracks of games of so many seats into episodes, leaving them as they are."""
+    """Packs some tracks of games of so many seats into episodes, leaving them as they are.
+
+    Args:
+        tracks: K tracks.
+        rows: int64 [E], which of them.
+        terminal: whether their seats' episodes have ended.
+        setting: in which they were played.
+        seats: of a game.
+        partners: int64 [E], who held other seats; see ``Episodes.partner``.
+    """
     lengths = tracks.length[rows]
     facts = np.empty(tracks.facts_used[rows].sum(), np.int16)
     choices = np.empty(tracks.choices_used[rows].sum(), np.int16)
@@ -206,6 +220,7 @@ def gather(
         setting=np.full(len(rows), setting, np.int16),
         version=tracks.version[rows],
         seat=(rows % seats).astype(np.int8),
+        partner=partners.astype(np.int16),
         labels=tracks.labels[rows][taken],
         taught=tracks.taught[rows][taken],
     )

@@ -152,7 +152,8 @@ class Learner:
         work = self.lanes.start(self.objective.part, parts)
         elsewhere = self.lanes.start_one(meanwhile) if meanwhile else None
         done = work()
-        told = {name: _mean([part.told[name] for part in done]) for name in done[0].told}
+        names = dict.fromkeys(name for part in done for name in part.told)
+        told = {name: _mean([p.told[name] for p in done if name in p.told]) for name in names}
         self.watch.check(self.updates, episodes, told["loss"], told["td_error"])
         norm = self._step(tables, done)
         self.replay.update(sample.ids, np.concatenate([part.priorities for part in done]))

@@ -80,6 +80,33 @@ def td_loss(
     return loss, errors, told
 
 
+def td_by_partner(
+    errors: NDArray[np.float32],
+    learned: NDArray[np.bool_],
+    lengths: NDArray[np.int32],
+    partner: NDArray[np.int16],
+) -> Told:
+    """Absolute TD errors by whom a sequence was played with; nothing where nobody is a partner.
+
+    Args:
+        errors: float32 [S].
+        learned: bool [S], which of them count.
+        lengths: int32 [E].
+        partner: int16 [E], see ``Episodes.partner``.
+
+    Returns:
+        metrics ``td_error/K`` of partner K.
+    """
+    if not partner.any():
+        return {}
+    of_steps = np.repeat(partner, lengths)[learned]
+    sizes = np.abs(errors[learned])
+    return {
+        f"td_error/{k}": (float(sizes[of_steps == k].sum()), int((of_steps == k).sum()))
+        for k in np.unique(of_steps).tolist()
+    }
+
+
 def own_hand_loss(
     answers: Sequence[Tensor], labels: Tensor, weights: NDArray[np.float32]
 ) -> tuple[Tensor, Told]:

@@ -43,6 +43,7 @@ class Mixing(Protocol):
         elapsed: int16 [R], time that went by.
         fresh: bool [U], whether the unit begins an episode.
         setting: int16 [U], in which of a run's settings it was played.
+        partner: int16 [U], with whom (see ``Episodes.partner``).
     """
 
     lengths: NDArray[np.int32]
@@ -52,6 +53,7 @@ class Mixing(Protocol):
     elapsed: NDArray[np.int16]
     fresh: NDArray[np.bool_]
     setting: NDArray[np.int16]
+    partner: NDArray[np.int16]
 
     def __init__(self, episodes: Episodes) -> None: ...
 
@@ -72,7 +74,7 @@ class IQL:
         self.lengths, self.terminal = episodes.lengths, episodes.terminal
         self.rewards, self.elapsed, self.fresh = episodes.rewards, episodes.elapsed, episodes.fresh
         self.steps = episodes.lengths.astype(np.int64)
-        self.setting = episodes.setting
+        self.setting, self.partner = episodes.setting, episodes.partner
 
     @staticmethod
     def edges(episodes: Episodes) -> NDArray[np.int64]:
@@ -107,7 +109,7 @@ class VDN:
                 "fixed order: use learner.mixing=iql"
             )
         self.terminal, self.fresh = episodes.terminal[firsts], episodes.fresh[firsts]
-        self.setting = episodes.setting[firsts]
+        self.setting, self.partner = episodes.setting[firsts], episodes.partner[firsts]
         self.lengths = np.where(self.terminal, most, least).astype(np.int32)
         self.steps = np.add.reduceat(steps, firsts, dtype=np.int64)
         sequence = np.repeat(np.arange(len(steps)), steps)

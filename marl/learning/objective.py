@@ -17,7 +17,14 @@ from marl.episodes import Episodes
 from marl.learning.batch import Batch
 from marl.learning.config import LearnerConfig
 from marl.learning.imitation import ImitationConfig, imitation_loss
-from marl.learning.losses import Told, forward, insight, own_hand_loss, td_loss
+from marl.learning.losses import (
+    Told,
+    forward,
+    insight,
+    own_hand_loss,
+    td_by_partner,
+    td_loss,
+)
 from marl.learning.mixing import MIXINGS, Mixing
 from marl.learning.returns import Returns, n_step, sequence_priorities, shape, stored
 
@@ -112,6 +119,7 @@ class Objective:
                 answers = self.agent.answers.split(logits)
             returns = self._returns(mixed, batch, answers)
             loss, errors, told = td_loss(q, target_q, batch, mixed, returns, weights, config.huber)
+            told |= td_by_partner(errors, returns.learned, mixed.lengths, mixed.partner)
             if self.imitation:
                 term, of_term = imitation_loss(q, batch.taught, of_steps, self.imitation, updates)
                 loss, told = loss + term, told | of_term

@@ -20,8 +20,8 @@ from marl.episodes import Episodes
 # Columns of a slot. Starts and sizes count 16-bit words of the ring; MEMORY is 0 where the
 # initial memory is all zeros, as at the start of every episode, and is therefore not stored.
 START, WORDS, LENGTH, FACTS, CHOICES, MEMORY, TERMINAL, FRESH = range(8)
-SETTING, VERSION, SEAT = range(8, 11)
-COLUMNS = 11
+SETTING, VERSION, SEAT, PARTNER = range(8, 12)
+COLUMNS = 12
 # Entries of the cursor: where the next span begins, the oldest live id, the next id.
 HEAD, OLDEST, NEXT = range(3)
 
@@ -40,6 +40,7 @@ DTYPES = {
     "setting": np.dtype(np.int16),
     "version": np.dtype(np.int32),
     "seat": np.dtype(np.int8),
+    "partner": np.dtype(np.int16),
     "labels": np.dtype(np.int8),
     "taught": np.dtype(np.int16),
 }
@@ -59,6 +60,7 @@ FAULTS = {
     10: "a sequence of {where} bytes does not fit into a replay of {size}: raise "
     "replay.capacity_bytes",
     11: "sequence {where} has a teacher's choice that is not one of its choices",
+    12: "episodes.partner cannot be negative, got {where}",
 }
 
 
@@ -86,6 +88,7 @@ def measure(
     setting,
     version,
     seat,
+    partner,
     parts,
     num_settings,
     label_size,
@@ -104,6 +107,8 @@ def measure(
             return rows, 2, step + length
         if setting[e] < 0 or setting[e] >= num_settings:
             return rows, 9, np.int64(setting[e])
+        if partner[e] < 0:
+            return rows, 12, np.int64(partner[e])
         fact_sum = choice_sum = np.int64(0)
         # Without branches, for speed: negative numbers leave their sign in what is or-ed.
         signs, lessons, endless = np.int64(0), np.int64(0), False
@@ -138,6 +143,7 @@ def measure(
         rows[e, SETTING] = setting[e]
         rows[e, VERSION] = version[e]
         rows[e, SEAT] = seat[e]
+        rows[e, PARTNER] = partner[e]
         step += length
         all_facts += fact_sum
         all_choices += choice_sum

@@ -133,6 +133,25 @@ class PrioritisedReplay:
         """Live sequences and live steps of every setting, int64 [settings, 2]."""
         return self._ring.counts[:, :2].copy()
 
+    def by_partner(self, setting: int, partners: int) -> NDArray[np.float64]:
+        """What it holds of a setting, by whom it was played with.
+
+        Args:
+            setting: which.
+            partners: highest number of a partner.
+
+        Returns:
+            float64 [1 + partners, 2]: live sequences, and the mass of their priorities.
+        """
+        ids = self._ring.ids
+        ids = ids[self._ring.settings(ids) == setting]
+        with_whom = self._ring.partners(ids)
+        leaves = self._leaf_of[ids % self.config.capacity]
+        masses = self._tree[len(self._tree) // 2 + leaves]
+        least = partners + 1
+        counts = np.bincount(with_whom, minlength=least).astype(np.float64)
+        return np.stack([counts, np.bincount(with_whom, masses, least)], 1)[:least]
+
     @property
     def nbytes(self) -> int:
         """Bytes that the live sequences take, their slots and leaves included."""

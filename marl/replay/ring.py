@@ -27,6 +27,7 @@ from marl.replay.packing import (
     LENGTH,
     NEXT,
     OLDEST,
+    PARTNER,
     SEAT,
     SETTING,
     START,
@@ -101,6 +102,10 @@ class Ring:
         """Which seat played each of the live ``ids``."""
         return self._slots[ids % self.capacity, SEAT]
 
+    def partners(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Whom each of the live ``ids`` was played with; see ``Episodes.partner``."""
+        return self._slots[ids % self.capacity, PARTNER]
+
     def whole(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The sequences of all seats of the episodes whose first seats' ``ids`` are given."""
         sizes = np.ones(len(ids), np.int64)
@@ -139,6 +144,7 @@ class Ring:
             episodes.setting,
             episodes.version,
             episodes.seat,
+            episodes.partner,
             arrays,
             len(self.counts),
             self.label_size,
@@ -176,6 +182,7 @@ class Ring:
             setting=rows[:, SETTING].astype(np.int16),
             version=rows[:, VERSION].astype(np.int32),
             seat=rows[:, SEAT].astype(np.int8),
+            partner=rows[:, PARTNER].astype(np.int16),
             labels=np.empty((steps, self.label_size), np.int8),
             taught=np.empty(steps, np.int16),
         )
@@ -236,6 +243,7 @@ class Ring:
             "setting": sequences,
             "version": sequences,
             "seat": sequences,
+            "partner": sequences,
             "taught": steps,
         }
         for field in fields(Episodes):

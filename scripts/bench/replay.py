@@ -104,6 +104,7 @@ class _Ours:
             setting=np.zeros(INSERT, np.int16),
             version=np.zeros(INSERT, np.int32),
             seat=np.zeros(INSERT, np.int8),
+            partner=np.zeros(INSERT, np.int16),
             labels=rng.integers(-1, 25, (steps, LABELS), np.int8),
             taught=np.full(steps, -1, np.int16),
         )

@@ -105,6 +105,7 @@ def random_episodes(
         setting=np.zeros(len(lengths), np.int16),
         version=np.arange(len(lengths), dtype=np.int32),
         seat=np.zeros(len(lengths), np.int8),
+        partner=np.zeros(len(lengths), np.int16),
         labels=rng.integers(-1, 3, (steps, labels)).astype(np.int8),
         taught=np.full(steps, -1, np.int16),
     )
@@ -306,6 +307,7 @@ def bandit(rng: np.random.Generator, count: int, memory_size: int) -> Episodes:
         setting=np.zeros(count, np.int16),
         version=np.zeros(count, np.int32),
         seat=np.zeros(count, np.int8),
+        partner=np.zeros(count, np.int16),
         labels=np.zeros((count, 0), np.int8),
         taught=np.full(count, -1, np.int16),
     )

@@ -42,6 +42,7 @@ def sequences(count, seed=0, length=5):
         setting=np.zeros(count, np.int16),
         version=np.zeros(count, np.int32),
         seat=np.zeros(count, np.int8),
+        partner=np.zeros(count, np.int16),
         labels=np.zeros((steps, 0), np.int8),
         taught=np.full(steps, -1, np.int16),
     )

@@ -37,6 +37,7 @@ def fake_episodes(
         setting=np.full(len(lengths), setting, np.int16),
         version=rng.integers(0, 2**31 - 1, len(lengths)).astype(np.int32),
         seat=(np.arange(len(lengths)) % 5).astype(np.int8),
+        partner=(np.arange(len(lengths)) % 3).astype(np.int16),
         labels=rng.integers(-1, 25, (steps, LABELS)).astype(np.int8),
         taught=(np.arange(steps) % (choice_counts + 1) - 1).astype(np.int16),
     )
@@ -404,6 +405,7 @@ def test_two_player_hanabi_fits_ten_kilobytes() -> None:
         setting=np.zeros(1, np.int16),
         version=np.zeros(1, np.int32),
         seat=np.zeros(1, np.int8),
+        partner=np.zeros(1, np.int16),
         labels=np.zeros((steps, 5), np.int8),
         taught=np.full(steps, -1, np.int16),
     )

@@ -50,7 +50,7 @@ def test_self_play_has_its_share_of_sequences(players: int, share: float) -> Non
 
 def test_only_the_learners_sequences_are_inserted_and_curves_are_told_apart() -> None:
     """One for each of its seats in every game that ended."""
-    uncut = replace(CONFIG.replay, max_length=128)
+    uncut = replace(CONFIG.replay, max_length=128, capacity=5_000, capacity_bytes=1 << 25)
     run = SerialRun(replace(MIXED, games=("hanabi:3",), warm_up=10_000, replay=uncut))
     (actor,) = run.actors
     step, ended = actor.game.step, list[np.ndarray]()
@@ -69,11 +69,40 @@ def test_only_the_learners_sequences_are_inserted_and_curves_are_told_apart() ->
     assert len(seats) == actor.episodes > 30
     assert inserted == (seats == 0).sum() < seats.size
     metrics = run.learning_metrics()
-    found = {name for name in metrics if name.startswith("partners/")}
+    found = {name for name in metrics if name.endswith("/score")}
     labels = ("itself", "bot-smart", "bot-iggi", "hanabi-2p", "lists")
     assert found <= {f"partners/hanabi-3/{label}/score" for label in labels}
     assert len(found) > 3
-    assert not [name for name in run.learning_metrics() if name.startswith("partners/")]
+    assert not [name for name in run.learning_metrics() if name.endswith("/score")]
+    # Who was met is told of every sequence: what replay holds of each is what was played with it.
+    held = run.replay.by_partner(0, 6)  # type: ignore[attr-defined]
+    with_whom, mine = seats.max(1), (seats == 0).sum(1)
+    met = np.bincount(with_whom, mine, 7)
+    np.testing.assert_array_equal(held[:, 0], met)
+    of_lists = metrics["partners/hanabi-3/lists/sequences"]
+    assert of_lists == pytest.approx(met[4:].sum() / met.sum())
+    assert metrics["partners/hanabi-3/itself/sequences"] == pytest.approx(met[0] / met.sum())
+    assert sum(metrics[f"partners/hanabi-3/{label}/drawn"] for label in labels) == pytest.approx(1)
+
+
+def test_errors_are_told_by_partner() -> None:
+    """Of everybody in the batches, and together they are the mean of all steps."""
+    run = SerialRun(MIXED)
+    updates = list[dict[str, float]]()
+    original = run.learner.update
+    run.learner.update = lambda m=None: updates.append(original(m)) or updates[-1]  # type: ignore
+    while run.learner.updates < 12:
+        run.step()
+    apart = [{k: v for k, v in told.items() if k.startswith("td_error/")} for told in updates]
+    assert max(len(errors) for errors in apart) > 2
+    assert all(
+        min(errors.values()) <= told["td_error"] <= max(errors.values()) + 1e-6
+        for told, errors in zip(updates, apart, strict=True)
+        if errors
+    )
+    metrics = run.learning_metrics()
+    assert metrics["partners/lists/td_error"] > 0
+    assert not [name for name in metrics if name.startswith("learn/td_error/")]
 
 
 def test_a_run_with_partners_goes_on_bit_for_bit(tmp_path: Path) -> None:
