@@ -16,9 +16,9 @@ from agents.core import Observations
 from games.hanabi import HanabiBatched, HanabiConfig
 from games.text import Phrasebook
 from marl.acting.off_belief import OffBelief
-from marl.learning.config import LearnerConfig
+from marl.episodes import Episodes
 from marl.remote import driver
-from marl.runs.config import ActorConfig, TrainConfig
+from marl.runs.config import ActorConfig
 from marl.runs.partners import PartnersConfig
 from marl.runs.serial import SerialRun
 from marl.runs.state import flatten
@@ -188,23 +188,24 @@ def test_a_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert_same(flatten(whole.state()), flatten(parts.state()))
 
 
-def test_values_come_to_what_worlds_are_worth() -> None:
-    """Learning by one card each: a card that fits for sure, or one of which nothing is known."""
-    config = TrainConfig(
-        games=("hanabi:2@very-small@hand-size=1",),
-        warm_up=64,
-        agent=replace(RUN.agent, hidden=32, own_hand=False),
-        actor=ActorConfig(num_games=64, epsilon=0.5, epsilon_spread=0.0),
-        replay=replace(RUN.replay, capacity=400, max_length=32, balanced=False, alpha=0.0),
-        learner=LearnerConfig(
-            batch=32, off_belief=True, n_step=1, gamma=1.0, learning_rate=3e-3, huber=5.0,
-            target_interval=20, lanes=1,
-        ),
-    )  # fmt: skip
-    run = SerialRun(config)
-    while run.learner.updates < 150:
+def test_targets_are_learned_as_they_are() -> None:
+    """Where every one of them is 3.5, every value comes to 3.5, and nothing is added for later."""
+    learner = replace(RUN.learner, learning_rate=3e-3, batch=16)
+    run = SerialRun(replace(RUN, games=("hanabi:2@small",), learner=learner))
+    insert = run.replay.insert
+
+    def level(episodes: Episodes) -> None:
+        episodes.rewards[:] = 3.5
+        insert(episodes)
+
+    run.replay.insert = level  # type: ignore[method-assign]
+    while run.learner.updates < 80:
         run.step()
-    assert run.learning_metrics()["learn/td_error"] < 3
+        if run.learner.updates == 60:
+            run.learning_metrics()
+    metrics = run.learning_metrics()
+    assert metrics["learn/q"] == pytest.approx(3.5, abs=0.3)
+    assert metrics["learn/td_error"] < 0.5
 
 
 @pytest.mark.parametrize(
