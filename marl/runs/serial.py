@@ -32,6 +32,7 @@ from marl.learning.learner import Learner
 from marl.learning.weights import LaggedWeights, LocalWeights
 from marl.replay.limiter import Limiter
 from marl.replay.prioritised import PrioritisedReplay
+from marl.runs import by_partner
 from marl.runs.actors import Exploration, explorations, make_actors, make_games
 from marl.runs.config import TrainConfig
 from marl.runs.roster import find_partners, find_teacher
@@ -174,9 +175,10 @@ class SerialRun:
         recent, self._metrics = self._metrics, []
         # Of an update that was not made, since all was too old, there is only that.
         names = dict.fromkeys(name for entry in recent for name in entry)
-        learned = {name: [m[name] for m in recent if name in m] for name in names}
+        told = {name: [m[name] for m in recent if name in m] for name in names}
+        labels = self.config.partners.labels()
         return {
-            **_by_label(learned, self.config.partners.labels()),
+            **by_partner.learned(told, labels),
             "replay/sequences": len(self.replay),
             "replay/steps": int(self.replay.counts[:, 1].sum()),
             "replay/mib": self.replay.nbytes / 2**20,
@@ -185,39 +187,10 @@ class SerialRun:
             "act/episodes": sum(actor.episodes for actor in (*self.actors, *self.teachers)),
             "act/taught_steps": sum(actor.env_steps for actor in self.teachers),
             "act/epsilon": float(np.mean([actor.epsilons.mean() for actor in self.actors])),
-            **self._outcomes(),
-            **self._shares(),
+            **dict(by_partner.outcomes(self.settings, self.actors, labels)),
+            **dict(by_partner.shares(self.settings, self.replay, labels)),
             **self._asked(),
         }
-
-    def _outcomes(self) -> dict[str, float]:
-        """Mean headline outcome of the training games since the last call, by partner."""
-        metrics = {}
-        labels = np.array(self.config.partners.labels())
-        for setting, actor in zip(self.settings, self.actors, strict=True):
-            if actor.seating is None:
-                continue
-            outcomes = actor.outcomes()
-            for label in dict.fromkeys(labels.tolist()):
-                games, total = outcomes[labels == label].sum(0)
-                if games:
-                    name = f"partners/{setting.slug}/{label}/{actor.game.scoring[0]}"
-                    metrics[name] = float(total / games)
-        return metrics
-
-    def _shares(self) -> dict[str, float]:
-        """What each partner has of the sequences in replay, and of the draws."""
-        metrics = {}
-        labels = np.array(self.config.partners.labels())
-        if not self.config.partners.any or not isinstance(self.replay, PrioritisedReplay):
-            return {}
-        for number, setting in enumerate(self.settings):
-            held = self.replay.by_partner(number, len(labels) - 1)
-            for label in dict.fromkeys(labels.tolist()) if held.any() else ():
-                share, drawn = held[labels == label].sum(0) / held.sum(0)
-                metrics[f"partners/{setting.slug}/{label}/sequences"] = float(share)
-                metrics[f"partners/{setting.slug}/{label}/drawn"] = float(drawn)
-        return metrics
 
     def _asked(self) -> dict[str, float]:
         """Who was asked for what by the manager of training games since the last call, if any."""
@@ -318,22 +291,6 @@ class SerialRun:
             book=self.agent.phrasebook,
             teaching=True,
         )
-
-
-def _by_label(learned: Mapping[str, Sequence[float]], labels: Sequence[str]) -> dict[str, float]:
-    """Means of what updates told, by the names of docs/metrics.md.
-
-    Args:
-        learned: values by name; ``td_error/K`` is of partner K.
-        labels: what the learner alone and each partner are called in curves.
-    """
-    values: dict[str, list[float]] = {}
-    for name, found in learned.items():
-        metric, _, number = name.partition("/")
-        whose = number.isdigit() and int(number) < len(labels)
-        where = f"partners/{labels[int(number)]}/{metric}" if whose else f"learn/{name}"
-        values.setdefault(where, []).extend(found)
-    return {name: float(np.mean(found)) for name, found in values.items()}
 
 
 def _refuse_cuts(playing: Sequence[BatchedGame], max_length: int) -> None:
