@@ -187,7 +187,7 @@ def gather(
     terminal: bool,
     setting: int,
     seats: int,
-    partners: NDArray[np.int64],
+    partners: NDArray[np.int64] | None = None,
 ) -> Episodes:
     """Packs some tracks of games of so many seats into episodes, leaving them as they are.
 
@@ -197,7 +197,7 @@ def gather(
         terminal: whether their seats' episodes have ended.
         setting: in which they were played.
         seats: of a game.
-        partners: int64 [E], who held other seats; see ``Episodes.partner``.
+        partners: int64 [E], who held other seats (see ``Episodes.partner``); None for nobody.
     """
     lengths = tracks.length[rows]
     facts = np.empty(tracks.facts_used[rows].sum(), np.int16)
@@ -220,7 +220,7 @@ def gather(
         setting=np.full(len(rows), setting, np.int16),
         version=tracks.version[rows],
         seat=(rows % seats).astype(np.int8),
-        partner=partners.astype(np.int16),
+        partner=np.zeros(len(rows), np.int16) if partners is None else partners.astype(np.int16),
         labels=tracks.labels[rows][taken],
         taught=tracks.taught[rows][taken],
     )

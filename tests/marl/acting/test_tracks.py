@@ -57,7 +57,7 @@ def test_steps_go_to_their_rows_and_nowhere_else() -> None:
     first = record(mine, [2, 0], rng, version=5)
     second = record(mine, [2], rng, version=6)
     assert mine.length.tolist() == [1, 0, 2, 0]
-    episodes = tracks.gather(mine, np.array([2, 0]), True, 7, 2)
+    episodes = tracks.gather(mine, np.array([2, 0]), True, 7, 2, np.array([0, 4]))
     assert episodes.lengths.tolist() == [2, 1]
     assert episodes.version.tolist() == [5, 5]
     assert episodes.setting.tolist() == [7, 7]
@@ -72,6 +72,7 @@ def test_steps_go_to_their_rows_and_nowhere_else() -> None:
     np.testing.assert_array_equal(episodes.actions, [step["actions"][i] for step, i in steps])
     np.testing.assert_array_equal(episodes.taught, [step["taught"][i] for step, i in steps])
     assert episodes.seat.tolist() == [0, 0]
+    assert episodes.partner.tolist() == [0, 4]
     np.testing.assert_array_equal(episodes.labels, [step["labels"][i] for step, i in steps])
     # What was gathered belongs to the caller.
     before = episodes.facts.copy()

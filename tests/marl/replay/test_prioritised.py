@@ -64,7 +64,9 @@ def single(episodes: Episodes) -> list[Episodes]:
     facts = np.concatenate([[0], np.cumsum(episodes.fact_counts)])[steps]
     choices = np.concatenate([[0], np.cumsum(episodes.choice_counts)])[steps]
     cuts = {"facts": facts, "choices": choices}
-    by_sequence = {"lengths", "fresh", "terminal", "memory", "setting", "version", "seat"}
+    by_sequence = {
+        *("lengths", "fresh", "terminal", "memory", "setting", "version", "seat", "partner")
+    }
     return [
         Episodes(
             **{
@@ -136,7 +138,7 @@ def test_the_ring_is_used_whole() -> None:
     memory = make_replay(capacity=10_000, capacity_bytes=100_000)
     for _ in range(200):
         memory.insert(fake_episodes(rng, rng.integers(1, 30, 8).tolist()))
-    used = memory.nbytes - len(memory) * 104
+    used = memory.nbytes - len(memory) * (12 * 8 + 16)  # slots and leaves
     assert 0.95 * 100_000 < used <= 100_000
 
 
@@ -354,6 +356,7 @@ def changed(array: np.ndarray, index: int, value: float) -> np.ndarray:
         ("seat", lambda a: a[:-1], "episodes.seat must have the shape"),
         ("memory", lambda a: a[:, :-1], "episodes.memory must have the shape"),
         ("setting", lambda a: changed(a, 0, 1), r"must be in \[0, 1\), got 1"),
+        ("partner", lambda a: changed(a, 1, -1), "episodes.partner cannot be negative, got -1"),
     ],
 )
 def test_malformed_episodes_are_refused_whole(field, change, message) -> None:  # type: ignore[no-untyped-def]
