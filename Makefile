@@ -1,6 +1,7 @@
 # The set-up and the everyday commands. `make` alone lists them.
 
 MINUTES ?= 10
+SOAK_MINUTES ?= 60
 RUN_DIR ?= runs/first
 VENV ?= .venv
 # Any Python from 3.11 on that can make virtual environments; name another with PYTHON=...
@@ -18,7 +19,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constr
 export CMAKE_POLICY_VERSION_MINIMUM = 3.5
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow test-chaos lint format bench cartridges clean
+.PHONY: help install train test test-slow test-chaos lint format bench soak cartridges clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -50,6 +51,9 @@ format: $(INSTALLED) ## bring the code into its format
 
 bench: $(INSTALLED) ## run every bench for a few seconds
 	$(BIN)/troupe bench all
+
+soak: $(INSTALLED) ## train for an hour under faults, and see that memory stays level (SOAK_MINUTES=60)
+	$(BIN)/troupe bench soak --seconds $$(( $(SOAK_MINUTES) * 60 ))
 
 cartridges: $(TRAINABLE) ## build our Game Boy cartridges from their source in C (takes sdcc)
 	$(BIN)/python -m games.gameboy.cartridges.build

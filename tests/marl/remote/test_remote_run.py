@@ -278,7 +278,7 @@ class Driver:
 
     def __init__(self, run_dir, config=CONFIG, on=(), **options):
         self.run_dir = run_dir
-        given = {"workers": 2, "lease": 2.0, "updates": 10**9, **options}
+        self.given = given = {"workers": 2, "lease": 2.0, "updates": 10**9, **options}
         with (run_dir.parent / "driver.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*on, sys.executable, "-c", self.CODE],
