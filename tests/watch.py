@@ -45,6 +45,7 @@ class Watch:
 
     def __init__(self, on, run_dir, file):
         self._file = file
+        file.touch()
         command = [*on, sys.executable, "-m", "tests.watch", str(run_dir), str(file)]
         self._process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
 
