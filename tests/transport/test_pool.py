@@ -386,3 +386,49 @@ def test_every_request_has_exactly_one_outcome_whatever_happens(name, seed):
         assert outcomes[key] == 1 or (outcomes[key] == 0 and key in newest), key
     assert p.ledger.balance() == 0
     assert p.ledger.open_requests() <= len(newest)
+
+
+def test_a_turn_of_the_loop_does_not_look_at_every_worker(monkeypatch):
+    """A thousand idle workers: one is asked for, and none is looked at before it may be silent."""
+    p, asked, looks = pool(silence=3.0), [], []
+    take, look = p.schedule.take, p._look
+    monkeypatch.setattr(
+        p.schedule, "take", lambda slot, *rest: asked.append(slot) or take(slot, *rest)
+    )
+    monkeypatch.setattr(p, "_look", lambda now: looks.append(now) or look(now))
+    for worker in range(1000):
+        p.join(b"%d" % worker, 0.0)
+    for turn in range(100):
+        p.advance(0.02 * turn)
+    assert (len(asked), looks) == (100, [])
+    assert p.wakeup(2.0) == 3.0
+    for worker in range(999):
+        p.seen(b"%d" % worker, 2.5)
+    p.advance(3.0)
+    assert (looks, p.workers()[-1], len(p.workers())) == ([3.0], b"998", 999)
+    assert p.wakeup(3.0) == 5.5
+
+
+def test_who_falls_silent_after_an_answer_is_gone_before_its_lease_would_have_been_over():
+    p = pool(lease=10.0, silence=3.0)
+    p.join(b"w", 0.0)
+    p.advance(2.9)
+    ask(p, 0, 2.9)
+    (lease,) = taken(p.leases)
+    p.advance(3.0)  # Looks, and would look again only when the lease is over.
+    reply(p, lease, 3.5)
+    assert p.wakeup(3.5) == 6.5
+    p.advance(6.4)
+    assert p.knows(b"w")
+    p.advance(6.5)
+    assert not p.knows(b"w")
+
+
+def test_workers_that_differ_are_all_asked_for():
+    """With phases a worker that has to wait keeps no other from its turn."""
+    p = pool(MaxTime(2, initial=1.0))
+    p.join(b"w0", 0.0)
+    p.join(b"w1", 0.0)
+    ask(p, 0, 0.0)
+    ask(p, 1, 0.6)
+    assert {lease.worker for lease in p.leases} == {b"w0", b"w1"}

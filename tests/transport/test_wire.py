@@ -200,3 +200,28 @@ def test_messages_that_carry_others_have_a_cap_of_their_own():
     ):
         with pytest.raises(WireError, match="size"):
             wire.decode(frames, limits)
+
+
+def test_who_passes_a_message_on_refuses_what_its_reader_would():
+    """``inspect`` finds the same faults as ``decode``, and tells the rows of what is whole."""
+
+    def verdict(function, frames):
+        try:
+            return function(frames)
+        except WireError as error:
+            return error.reason
+
+    whole = 0
+    for frames in (*honest_messages(), *mutated(5000, 5)):
+        read, passed = verdict(wire.decode, frames), verdict(wire.inspect, frames)
+        if isinstance(read, str):
+            assert passed == read
+        elif read.nested:
+            assert passed == "frames"  # One that carries others is for nobody else to read.
+        elif not isinstance(passed, str):
+            lengths = (len(tensor) for tensor in read.tensors.values() if tensor.ndim)
+            assert passed == (read.header, next(lengths, 1))
+            whole += 1
+        else:
+            assert read.tensors == {}  # A nested message without a message.
+    assert whole > 5
