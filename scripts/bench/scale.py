@@ -11,10 +11,9 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -50,6 +49,7 @@ class Load:
         max_rows: requests of a lease, at most.
         silent: clients that are connected and have asked once.
         keys: whether all is encrypted (CURVE).
+        size: bytes of the tensors of a request, and of an answer.
     """
 
     clients: int = 64
@@ -59,10 +59,14 @@ class Load:
     max_rows: int = 64
     silent: int = 0
     keys: bool = False
+    size: int = 32
 
 
 BATCHED = Load()
 SINGLE = replace(BATCHED, max_rows=1)
+ACTORS = replace(BATCHED, clients=16, window=1, max_rows=1024, size=174_000)
+"""Requests of 256 observations, as many bytes as ``troupe bench traffic`` weighs."""
+
 CLIENTS = (64, 500, 2000)
 WORKERS = (4, 20, 100)
 BROKERS = (1, 2, 4, 8)
@@ -78,6 +82,8 @@ def run(seconds: float) -> Iterator[Row]:
     loads = {
         "small, batched": BATCHED,
         "small, batched, CURVE": replace(BATCHED, keys=True),
+        "174 kB each way, as actors ask": ACTORS,
+        "174 kB each way, as actors ask, CURVE": replace(ACTORS, keys=True),
         "one-request leases": SINGLE,
         **{f"{n:,} clients": replace(BATCHED, clients=n, window=2) for n in CLIENTS},
         "64 clients beside 1,936 silent": replace(BATCHED, window=2, silent=1936),
@@ -153,7 +159,7 @@ def _roles(run_dir: Path, load: Load) -> list[Role]:
         for number in range(load.brokers)
     ]
     few = min(PROCESSES, load.workers)
-    shared = {"brokers": load.brokers, "shares": few, "keys": load.keys}
+    shared = {"brokers": load.brokers, "shares": few, "keys": load.keys, "size": load.size}
     return [
         *brokers,
         Role("workers", f"{__name__}:emulate_workers", {"workers": load.workers, **shared}, few),
@@ -226,13 +232,26 @@ class _Crowd:
             socket.close()
         self._context.term()
 
-    def send(self, socket: sockets.Socket, frames: list[wire.Buffer]) -> None:
-        """Sends, once there is a connection."""
-        while True:
-            try:
-                return sockets.send(socket, frames, flags=zmq.NOBLOCK)
-            except zmq.Again:
-                time.sleep(0.001)
+    def begin(self, places: Iterable[int], first: list[wire.Buffer]) -> None:
+        """Sends everybody's first message, each as soon as there is a connection.
+
+        Raises:
+            TimeoutError: if that takes too long.
+        """
+        waiting, deadline = list(places), time.monotonic() + PATIENCE
+        while waiting:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{len(waiting)} connections were not made in {PATIENCE:g} s")
+            waiting = [place for place in waiting if not self.send(place, first)]
+            time.sleep(0.005)
+
+    def send(self, place: int, frames: list[wire.Buffer]) -> bool:
+        """Sends, if there is a connection with room."""
+        try:
+            sockets.send(self.sockets[place], frames, flags=sockets.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
 
 
 def _share(count: int, number: int, shares: int) -> range:
@@ -250,26 +269,31 @@ def emulate_clients(
     brokers: int,
     shares: int,
     keys: bool,
+    size: int,
 ) -> None:
     """A process of clients: each asks again as soon as it is answered."""
-    tensors = {"x": np.zeros((1, 8), np.float32)}
+    tensors = {"x": np.zeros((1, size // 4), np.float32)}
     everyone = _Crowd(run_dir, "pool{}", _share(clients + silent, number, shares), brokers, keys)
-    asking = len(_share(clients, number, shares))
-    next_number = [0] * len(everyone.sockets)
+    asking = everyone.sockets[: len(_share(clients, number, shares))]
+    asked = [1] * len(asking)
+
+    def ask(place: int) -> None:
+        header = Header(Kind.REQUEST, request=asked[place])
+        asked[place] += everyone.send(place, wire.encode(header, tensors))
+
     try:
-        for place, socket in enumerate(everyone.sockets):
-            for _ in range(window if place < asking else 1):
-                header = Header(Kind.REQUEST, request=next_number[place])
-                everyone.send(socket, wire.encode(header, tensors))
-                next_number[place] += 1
+        everyone.begin(
+            range(len(everyone.sockets)), wire.encode(Header(Kind.REQUEST, request=0), tensors)
+        )
+        for place in range(len(asking)):
+            for _ in range(window - 1):
+                ask(place)
         while not stop():
             idle = True
-            for place, socket in enumerate(everyone.sockets[:asking]):
+            for place, socket in enumerate(asking):
                 while sockets.receive(socket) is not None:
                     idle = False
-                    header = Header(Kind.REQUEST, request=next_number[place])
-                    everyone.send(socket, wire.encode(header, tensors))
-                    next_number[place] += 1
+                    ask(place)
             if idle:
                 time.sleep(0.001)
     finally:
@@ -285,18 +309,18 @@ def emulate_workers(
     brokers: int,
     shares: int,
     keys: bool,
+    size: int,
 ) -> None:
     """A process of workers: each answers at once."""
-    answer: dict[str, Any] = {"y": np.zeros((1, 1), np.int64)}
+    answer = {"y": np.zeros((1, size // 4), np.float32)}
     everyone = _Crowd(run_dir, "pool{}-workers", _share(workers, number, shares), brokers, keys)
     ready, heartbeat = wire.encode(Header(Kind.READY)), wire.encode(Header(Kind.HEARTBEAT))
     beat = time.monotonic()
     try:
-        for socket in everyone.sockets:
-            everyone.send(socket, ready)
+        everyone.begin(range(len(everyone.sockets)), ready)
         while not stop():
             idle = True
-            for socket in everyone.sockets:
+            for place, socket in enumerate(everyone.sockets):
                 while (frames := sockets.receive(socket)) is not None:
                     message = wire.decode(frames)
                     if message.header.kind is not Kind.LEASE:
@@ -307,11 +331,11 @@ def emulate_workers(
                         asked = wire.decode(nested).header
                         answers.append(wire.encode(wire.answer_header(asked, Kind.REPLY), answer))
                     header = Header(Kind.RESULT, epoch=message.header.epoch)
-                    everyone.send(socket, wire.encode_nested(header, answers))
+                    everyone.send(place, wire.encode_nested(header, answers))
             if time.monotonic() - beat > 0.5:
                 beat = time.monotonic()
-                for socket in everyone.sockets:
-                    everyone.send(socket, heartbeat)
+                for place in range(len(everyone.sockets)):
+                    everyone.send(place, heartbeat)
             if idle:
                 time.sleep(0.0005)
     finally:

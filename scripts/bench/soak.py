@@ -53,7 +53,7 @@ LONG = 600.0
 BOUND = 0.1
 """Share of its memory by which a role may grow in an hour."""
 
-PATIENCE = 300.0
+PATIENCE = 900.0
 """Seconds that the run has until it learns."""
 
 

@@ -11,8 +11,15 @@ import time
 
 import pytest
 
+from agents.r3d2.config import R3D2Config
+from marl.acting.evaluate import evaluate
+from marl.learning.config import LearnerConfig
+from marl.replay.prioritised import ReplayConfig
 from marl.runs.checkpoint import CheckpointStore
+from marl.runs.config import ActorConfig, TrainConfig
+from marl.runs.roster import load
 from marl.runs.state import unflatten
+from marl.runs.train import train
 from tests.hosts import hosts, why_not
 from tests.marl.remote.test_join import OpenDriver
 from tests.marl.remote.test_remote_run import books
@@ -92,3 +99,68 @@ def test_three_hosts_train_and_a_cable_is_pulled(tmp_path):
         # What the broker says at its end: the worker of another host has joined, too.
         said = (driver.run_dir / "logs" / "broker.log").read_text().splitlines()[-1]
         assert json.loads(said)["pool_joined"] >= 2
+
+
+SMALL = TrainConfig(
+    games=("hanabi:2@small",),
+    warm_up=500,
+    evaluate_interval=10**9,
+    checkpoint_minutes=0.1,
+    agent=R3D2Config(hidden=64, memory=64, text_hidden=64),
+    actor=ActorConfig(num_games=64),
+    replay=ReplayConfig(capacity=2000),
+    learner=LearnerConfig(batch=32, lanes=1),
+)
+UPDATES = 1500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_hosts_learn_what_one_machine_learns(tmp_path):
+    """At equal updates: two machines have joined, and play and infer beside the first."""
+    if reason := why_not():
+        pytest.skip(reason)
+    train(SMALL, tmp_path / "one", updates=UPDATES)
+    with hosts("head", "one", "two") as network:
+        make_keys(tmp_path / "keys", ["guest"], "worker actor")
+        driver = OpenDriver(
+            tmp_path / "run",
+            config=SMALL,
+            on=network.on("head"),
+            workers=1,
+            updates=UPDATES,
+            bind="tcp://0.0.0.0:5555",
+            keys=str(tmp_path / "keys"),
+        )
+        joined = []
+        try:
+            for name in ("one", "two"):
+                command = [
+                    *network.on(name),
+                    *(sys.executable, "-m", "scripts.cli", "join"),
+                    f"tcp://{network.addresses['head']}:5555",
+                    *("--role", "worker", "actor", "--run-dir", tmp_path / f"host-{name}"),
+                    *("--keys", tmp_path / "keys" / "clients" / "guest.json", "--patience", 20),
+                ]
+                path = os.pathsep.join(filter(None, sys.path))
+                joined.append(
+                    subprocess.Popen(
+                        list(map(str, command)), env={**os.environ, "PYTHONPATH": path}
+                    )
+                )
+            assert driver.process.wait(2400) == 0
+        finally:
+            for process in (*joined, driver.process):
+                process.kill()
+                process.wait()
+    assert books(driver.run_dir).counts["lost"] == 0
+    scores = {}
+    for name in ("one", "run"):
+        member = load(str(tmp_path / name))
+        assert member.updates == UPDATES
+        played = evaluate(member.policy, SMALL.settings()[0], 1000, seed=7)
+        scores[name] = played.mean()
+    print(f"{UPDATES:,} updates, 1000 games each: {scores}")
+    # Of 10 points; three seeds of one machine lie as far apart, and random play has 0.
+    assert min(scores.values()) > 3.0
+    assert abs(scores["one"] - scores["run"]) < 1.0
