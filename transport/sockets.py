@@ -34,6 +34,7 @@ from transport.wire import SIZE, Buffer
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
 
+_BACKLOG = 4096  # Newcomers that may come at one moment; the library's own number is 100.
 _ROLE = 24  # Letters that the name of a role may have in the path of a socket file.
 
 # As numbers: the library's own are enumerations, which take longer to combine than to send with.
@@ -92,6 +93,9 @@ def new_socket(
     socket.heartbeat_timeout = round(bounds.silence * 1000)
     socket.handshake_ivl = round(bounds.handshake * 1000)
     socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 200
+    socket.backlog = _BACKLOG
+    # Else a peer that was cut off tries again when its system does, minutes later.
+    socket.connect_timeout = round(bounds.handshake * 1000)
     if kind == zmq.ROUTER:
         # Sending to someone who has gone is an error, not a silence; who comes back is itself.
         socket.router_mandatory = True

@@ -172,8 +172,8 @@ class LearnerRun(SerialRun):
             "ledger/repeated": counts["repeated"],
             "ledger/rolled_back": counts["rolled_back"],
             "ledger/lost": counts["lost"],
-            "ledger/balance": self._balance if self._shards else self.ledger.balance(),
-            **(self._shards.metrics() if self._shards else {}),
+            "ledger/balance": self._balance if self._shards is not None else self.ledger.balance(),
+            **(self._shards.metrics() if self._shards is not None else {}),
         }
 
     def state(self) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class LearnerRun(SerialRun):
             "replay": self.replay.state(),
             "limiter": self.limiter.state(),
             # Shards save their own.
-            "ledger": {} if self._shards else self.ledger.state(),
+            "ledger": {} if self._shards is not None else self.ledger.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 
@@ -261,3 +262,14 @@ def test_a_run_with_shards_goes_on_without_one_and_resumes(tmp_path):
             restore(run, CheckpointStore(driver.run_dir / "checkpoints"))
     finally:
         run.close()
+
+
+def test_the_books_are_right_while_no_shard_is_there(tmp_path):
+    """A replay without a shard is empty, and still one in shards."""
+    write_config(CONFIG, tmp_path)
+    with contextlib.closing(LearnerRun(CONFIG, tmp_path, shards=2)) as run:
+        run.ledger.counts["insertions"] = 71  # As it was told when the last of them went.
+        figures = run.learning_metrics()
+        assert figures["ledger/insertions"] == 71
+        assert figures["ledger/balance"] == figures["replay/shards"] == 0
+        assert run.state()["ledger"] == {}
