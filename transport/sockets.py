@@ -94,8 +94,6 @@ def new_socket(
     socket.handshake_ivl = round(bounds.handshake * 1000)
     socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 200
     socket.backlog = _BACKLOG
-    # Else a peer that was cut off tries again when its system does, minutes later.
-    socket.connect_timeout = round(bounds.handshake * 1000)
     if kind == zmq.ROUTER:
         # Sending to someone who has gone is an error, not a silence; who comes back is itself.
         socket.router_mandatory = True

@@ -3,7 +3,7 @@
 A small run with two workers, two actors and replay in a shard is trained for as long as the bench
 is given (an hour: ``make soak``). Every so often one of its processes is killed, or stopped for a
 few seconds, each role in turn. The memory of every process is sampled, and a line is laid through
-it: within each life of a process, from its second minute on, all lives of a role together.
+it: within each life of a process, once it has settled, all lives of a role together.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ SAMPLE = 2.0
 STOPPED = 4.0
 """Seconds for which a process is stopped; every other fault is of that kind."""
 
-SETTLING = 60.0
-"""Seconds of a life that do not count: libraries are loaded, code is compiled, replay is filled."""
+SETTLING = 0.08
+"""Share of the soak, from the start of a life on, that does not count, at least a minute: libraries
+are loaded, code is compiled, replay is filled."""
 
-LONG = 600.0
+LONG = 1800.0
 """Seconds from which on a line through the memory says enough to fail by."""
 
 BOUND = 0.1
@@ -98,7 +99,7 @@ def run(seconds: float) -> Iterator[Row]:
         if newest["ledger/lost"] or newest["ledger/balance"]:
             raise RuntimeError("insertions were lost, or the ledger is not balanced")
         grown = []
-        for role, (mean, slope) in _slopes(lives).items():
+        for role, (mean, slope) in _slopes(lives, max(60.0, SETTLING * seconds)).items():
             yield Row(f"memory of {role}", mean / 2**20, "MiB")
             yield Row(f"memory of {role}: growth", slope * 3600 / 2**20, "MiB an hour")
             if slope * 3600 > BOUND * mean:
@@ -113,7 +114,7 @@ def _soak(
     run_dir: Path, process: subprocess.Popen[bytes], log: Path, seconds: float
 ) -> tuple[dict[tuple[str, int], Memory], Counter[str]]:
     """Hits processes in turn; returns the memory of every life and how often who was hit."""
-    pause = max(6.0, min(30.0, seconds / 20))
+    pause = max(6.0, seconds / 30)  # So that everybody has a few lives, and those are long.
     began = time.monotonic()
     fault_at, lives, faults = began + pause, defaultdict[tuple[str, int], Memory](Memory), 0
     hit: Counter[str] = Counter()
@@ -141,7 +142,9 @@ def _soak(
     return lives, hit
 
 
-def _slopes(lives: dict[tuple[str, int], Memory]) -> dict[str, tuple[float, float]]:
+def _slopes(
+    lives: dict[tuple[str, int], Memory], settling: float
+) -> dict[str, tuple[float, float]]:
     """Mean bytes of every role, and by how many bytes a second its processes grow.
 
     One slope for all lives of a role, each with a level of its own, by least squares.
@@ -149,7 +152,7 @@ def _slopes(lives: dict[tuple[str, int], Memory]) -> dict[str, tuple[float, floa
     roles: defaultdict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
     for (name, _), memory in lives.items():
         times, values = np.array(memory.times), np.array(memory.values, float)
-        settled = times >= times[0] + SETTLING if len(times) else np.zeros(0, bool)
+        settled = times >= times[0] + settling if len(times) else np.zeros(0, bool)
         if settled.sum() >= 3:
             times, values = times[settled], values[settled]
             roles[name.partition("-")[0]].append((times - times.mean(), values))

@@ -10,7 +10,7 @@ import pytest
 
 import games
 from scripts import bench
-from scripts.bench import busy, engine, scale
+from scripts.bench import busy, engine, scale, soak
 from scripts.cli import main
 
 FAKE = '''"""Counts sheep, beside a shepherd.
@@ -181,3 +181,27 @@ def test_a_load_of_clients_and_workers_is_answered() -> None:
     assert figures["cores"] * figures["per_core"] == pytest.approx(figures["rate"])
     assert 1 <= figures["rows"] <= 2
     assert figures["memory"] > 10
+
+
+def test_a_line_through_the_memory_of_all_lives_of_a_role() -> None:
+    """Each life has a level of its own, and how it began does not count."""
+
+    def life(began: float, level: float, growth: float) -> soak.Memory:
+        times = [began + 2.0 * k for k in range(60)]
+        settled = [max(0.0, time - began - 20.0) for time in times]
+        values = [level + growth * seconds for seconds in settled]
+        values[:5] = [0.1 * level] * 5
+        return soak.Memory(times, [int(value) for value in values])
+
+    lives = {
+        ("worker-0", 1): life(0.0, 4e8, 1000.0),
+        ("worker-0", 2): life(200.0, 2e8, 1000.0),
+        ("worker-1", 3): life(0.0, 3e8, 1000.0),
+        ("broker", 4): life(0.0, 1e8, 0.0),
+        ("shard", 5): soak.Memory([0.0, 2.0], [1, 2]),  # It was killed before it had settled.
+    }
+    found = soak._slopes(lives, 20.0)
+    assert set(found) == {"worker", "broker"}
+    assert found["worker"][1] == pytest.approx(1000.0, rel=1e-3)
+    assert found["worker"][0] == pytest.approx(3e8, rel=1e-2)
+    assert found["broker"] == (1e8, 0.0)
