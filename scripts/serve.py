@@ -38,9 +38,11 @@ class Options:
     of the two published algorithms."""
     workers: int = 1
     """Processes that infer."""
-    bind: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "ipc"
-    """Where clients come in: ipc, tcp (a free local port) or tcp://HOST:PORT. What other machines
-    can reach needs --keys."""
+    brokers: int = 1
+    """Brokers that clients and workers spread over; where one is lost, they go to the others."""
+    bind: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESS ...")] = ("ipc",)
+    """Where clients come in: ipc, tcp (a free local port) or tcp://HOST:PORT, one for each broker
+    or one for all that leaves the port open. What other machines can reach needs --keys."""
     run_dir: Path = Path("runs/pool")
     """Folder in which endpoints are published and logs are kept."""
     keys: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
@@ -62,11 +64,23 @@ class Options:
     """Where the network runs."""
 
     def __post_init__(self) -> None:
-        for name in ("workers", "max_rows", "threads"):
+        for name in ("workers", "brokers", "max_rows", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}"
                 )
+        if self.brokers > self.workers:
+            raise ValueError(
+                f"each of --brokers {self.brokers} needs a worker: give --workers {self.brokers}"
+            )
+        if len(self.bind) == 1 and self.bind[0].endswith(("ipc", "tcp", ":*", ":0")):
+            object.__setattr__(self, "bind", self.bind * self.brokers)
+        if len(self.bind) != self.brokers:
+            raise ValueError(
+                f"--bind {' '.join(self.bind)} is for {len(self.bind)} broker(s), and there are "
+                f"{self.brokers}: give an address for each, or one that leaves the port open "
+                "(tcp://HOST:*)"
+            )
         for name in ("lease", "health"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"--{name} must be a positive number, got {getattr(self, name)}")
@@ -83,6 +97,7 @@ def main(args: Sequence[str]) -> None:
     options = parse(Options, COMMAND, args)
     # They import torch: not for --help.
     from marl.runs.roster import load
+    from transport.broker import roles
     from transport.client import Client, ClientConfig
     from transport.connection import Published
     from transport.keys import load_client_keys, own_keys
@@ -90,40 +105,51 @@ def main(args: Sequence[str]) -> None:
     from transport.signals import StopFlag
     from transport.sockets import check_address
 
-    check_address(options.bind, options.keys)
+    for address in options.bind:
+        check_address(address, options.keys)
     keys = None if options.keys is None else own_keys(options.keys)
     client_keys = None if keys is None else load_client_keys(keys)
     member = load(options.agent)
-    roles, metrics = _roles(options, keys), exporting(options.metrics_port, options.metrics_host)
+    crew_of, metrics = _roles(options, keys), exporting(options.metrics_port, options.metrics_host)
     if metrics is not None:
-        metrics.check(1 + sum(role.count for role in roles))
+        metrics.check(1 + sum(role.count for role in crew_of))
     stop = StopFlag()
     try:
-        with Supervisor(options.run_dir, roles, metrics=metrics) as crew:
-            endpoint = _wait_for_broker(options.run_dir, crew, stop)
-            if endpoint is None:
+        with Supervisor(options.run_dir, crew_of, metrics=metrics) as crew:
+            doors = [roles("pool", k, options.brokers)[0] for k in range(options.brokers)]
+            endpoints = _wait_for_brokers(options.run_dir, doors, crew, stop)
+            if endpoints is None:
                 return
             print(
-                f"{options.agent} is served at {endpoint} ({options.schedule}, {options.workers} "
-                f"workers); published in {options.run_dir}, Ctrl-C ends it",
+                f"{options.agent} is served at {' '.join(endpoints)} ({options.schedule}, "
+                f"{options.workers} workers); published in {options.run_dir}, Ctrl-C ends it",
                 flush=True,
             )
             config = ClientConfig(retry=options.health)
-            pool = Published(options.run_dir, "pool")
-            with Client(pool, config=config, keys=client_keys) as client:
-                pulse = _Pulse(client, _question(member), options.health)
+            with contextlib.ExitStack() as stack:
+                pulses = []
+                for door in doors:
+                    pool = Published(options.run_dir, door)
+                    client = stack.enter_context(Client(pool, config=config, keys=client_keys))
+                    name = f"{door} " * (len(doors) > 1)
+                    pulses.append(_Pulse(client, _question(member), options.health, name))
                 while not stop():
-                    for news in (*crew.check(), *pulse.news()):
+                    for news in crew.check():
                         print(news, flush=True)
+                    for pulse in pulses:
+                        for news in pulse.news():
+                            print(news, flush=True)
                     time.sleep(0.05)
     except ProcessDiedError as error:
         raise ValueError(str(error)) from error
 
 
 def _roles(options: Options, keys: Path | None) -> list[Role]:
-    """The processes: one broker, and the workers."""
+    """The processes: brokers, and the workers."""
+    from transport.broker import roles
     from transport.launch import Role
 
+    doors = [roles("pool", k, options.brokers)[0] for k in range(options.brokers)]
     return [
         Role(
             "broker",
@@ -133,9 +159,11 @@ def _roles(options: Options, keys: Path | None) -> list[Role]:
                 "workers": options.workers,
                 "schedule_options": {"max_rows": options.max_rows},
                 "lease": options.lease,
-                "address": options.bind,
+                "brokers": options.brokers,
+                "addresses": dict(zip(doors, options.bind, strict=True)),
                 "keys": None if options.keys is None else str(options.keys),
             },
+            options.brokers,
         ),
         Role(
             "worker",
@@ -152,14 +180,16 @@ def _roles(options: Options, keys: Path | None) -> list[Role]:
     ]
 
 
-def _wait_for_broker(run_dir: Path, crew: Supervisor, stop: StopFlag) -> str | None:
-    """Where clients come in, once the broker has published it; None if it is to stop first."""
+def _wait_for_brokers(
+    run_dir: Path, doors: list[str], crew: Supervisor, stop: StopFlag
+) -> list[str] | None:
+    """Where clients come in, once the brokers have published it; None if it is to stop first."""
     from transport.endpoints import find_endpoint
 
     while not stop():
         crew.check()
         with contextlib.suppress(ValueError):
-            return find_endpoint(run_dir, "pool", timeout=0.05)
+            return [find_endpoint(run_dir, door, timeout=0.05) for door in doors]
     return None
 
 
@@ -170,10 +200,11 @@ class _Pulse:
         client: of the pool.
         question: a request that can be answered.
         within: seconds within which a healthy pool has answered.
+        name: put before what there is to say.
     """
 
-    def __init__(self, client: Client, question: Tensors, within: float) -> None:
-        self.healthy = False
+    def __init__(self, client: Client, question: Tensors, within: float, name: str = "") -> None:
+        self.healthy, self._name = False, name
         self._client, self._question, self._within = client, question, within
         self._ask_at = 0.0
         self._answered = -float("inf")
@@ -183,7 +214,7 @@ class _Pulse:
         now, before = time.monotonic(), self.healthy
         for reply in self._client.arrived():
             if reply.error or reply.dropped:
-                return [f"an inference failed: {reply.error or reply.dropped}"]
+                return [f"{self._name}an inference failed: {reply.error or reply.dropped}"]
             self._answered = now
         if now >= self._ask_at and not self._client.open_calls():
             self._ask_at = now + self._within / 3
@@ -193,8 +224,8 @@ class _Pulse:
         if self.healthy == before:
             return []
         if self.healthy:
-            return ["ready: an inference was answered"]
-        return [f"not healthy: no inference was answered in {self._within:g} s"]
+            return [f"{self._name}ready: an inference was answered"]
+        return [f"{self._name}not healthy: no inference was answered in {self._within:g} s"]
 
 
 def _question(member: Member) -> Tensors:

@@ -57,6 +57,8 @@ class _Session:
     learners: int = 1
     """Processes that learn together, each from a part of every batch; they need --replay-shards.
     Under torchrun, as many as it has started."""
+    brokers: int = 1
+    """Brokers that hand requests to workers, with --workers; all spread over them."""
     bind: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESS ...")] = ()
     """Where a run with --workers listens, so that other machines can join: tcp://HOST:PORT, and
     ROLE=tcp://HOST:PORT for parts that are to have a port of their own (pool, pool-workers, replay,
@@ -95,6 +97,12 @@ class _Session:
             raise ValueError(f"--learners must be at least 1, got {self.learners}")
         if self.learners > 1 and not self.replay_shards:
             raise ValueError("--learners draw from shards of replay: give --replay-shards as well")
+        if self.brokers < 1:
+            raise ValueError(f"--brokers must be at least 1, got {self.brokers}")
+        if self.brokers > max(self.workers, 1):
+            raise ValueError(
+                f"each of --brokers {self.brokers} needs a worker: give --workers {self.brokers}"
+            )
         if (self.bind or self.keys or self.advertise) and not self.workers:
             raise ValueError(
                 "--bind, --keys and --advertise are for runs of several processes: give --workers"

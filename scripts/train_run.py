@@ -31,9 +31,8 @@ def run(options: Train) -> None:
 
 def _train_distributed(options: Train, minutes: float | None) -> None:
     """Trains in several processes; sockets are loaded only where there are any."""
-    from marl.remote.driver import LISTENING, train_distributed
+    from marl.remote.driver import listening, train_distributed
     from marl.remote.helper import help_learn, torchrun, was_restarted
-    from marl.remote.shard import role
     from transport.binding import parse_binding
     from transport.launch import ProcessDiedError
     from transport.signals import StopFlag
@@ -52,7 +51,7 @@ def _train_distributed(options: Train, minutes: float | None) -> None:
                 keys=None if options.keys is None else str(options.keys),
             )
         return
-    roles = [*LISTENING, *(role(k) for k in range(options.replay_shards))]
+    roles = listening(options.replay_shards, options.brokers)
     binding = parse_binding(options.bind, roles, host=options.advertise, keys=options.keys)
     try:
         done = train_distributed(
@@ -69,6 +68,7 @@ def _train_distributed(options: Train, minutes: float | None) -> None:
             shards=options.replay_shards,
             learners=max(options.learners, size),
             metrics=exporting(options.metrics_port, options.metrics_host),
+            brokers=options.brokers,
         )
     except ProcessDiedError as error:
         raise ValueError(str(error)) from error

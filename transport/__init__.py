@@ -16,6 +16,7 @@ calls the functions it was handed.
 ``transport.pool``      leases and retries, without a socket or a clock
 ``transport.ledger``    shows that every request of a pool has exactly one outcome
 ``transport.broker``    the pool behind sockets
+``transport.survey``    several brokers of a pool: how they are, and which to go to
 ``transport.worker``    serves a function to a pool
 ``transport.client``    calls a pool or a service
 ``transport.service``   serves functions that must run exactly once, from one process

@@ -9,11 +9,15 @@ from     what                                 answer
 ======== ==================================== ==============================================
 client   HELLO                                WELCOME with the description of what is served
 client   REQUEST number, tensors              REPLY, ERROR or DROP with that number, once
-client   STATS                                STATS: a JSON text
+anybody  STATS                                STATS: a JSON text
 worker   READY with its description           HEARTBEAT, or ERROR if the pool serves otherwise
 worker   RESULT epoch, nested answers         (nothing; RESET if the worker is not known)
 worker   HEARTBEAT                            (nothing; RESET likewise)
 ======== ==================================== ==============================================
+
+A pool may have several brokers, which share nothing: clients and workers spread over them by what
+STATS says (``transport.survey``). Clients that ask a broker that nobody works for are told RESET,
+so that they look for another one. No work of the loop grows with the number of silent clients.
 
 The broker checks every message, counts those that it refuses by reason, and passes the good ones on
 as they came: what a client asked and what a worker answered are checked again at the other end.
@@ -24,7 +28,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +36,7 @@ from pathlib import Path
 import zmq
 
 from transport import metrics, sockets, wire
+from transport.endpoints import numbered
 from transport.keys import ServerKeys, load_server_keys
 from transport.listeners import Listener, Listeners
 from transport.pool import Outcome, Pool, PoolConfig
@@ -51,7 +56,10 @@ STANDING = ("workers", "workers_healthy", "clients", "requests_open", "ledger_ba
 
 _CLIENTS, _WORKERS = frozenset({"client", "actor"}), frozenset({"worker"})  # Whose keys let in.
 _BURST = 64  # Messages read from one socket before the other has its turn.
-_SWEEP = 10.0  # Seconds between looks for clients that have gone without a word.
+_SWEEP = 2.0  # Seconds without a word after which a client is looked for.
+_SWEPT = 25  # Clients looked for at once, with every heartbeat.
+_ALONE = 3.0  # Seconds without a worker after which clients are sent to other brokers.
+_RECENT = 0.1  # By how much the mean of what is open follows the newest value.
 _STALL = 1.5  # Seconds between two looks at the pool, more than we ever wait: we were stopped.
 
 
@@ -62,6 +70,7 @@ class BrokerConfig:
     Attributes:
         run_dir: where its endpoints are published.
         name: the pool's name; its roles are NAME (for clients) and NAME-workers.
+        number: the broker's, where the pool has several: then the roles are numbered.
         address: where clients come in (see ``transport.sockets``).
         workers_address: where workers come in.
         pool: leases and bounds.
@@ -72,6 +81,8 @@ class BrokerConfig:
 
     run_dir: Path
     name: str = "pool"
+    number: int = 0
+    brokers: int = 1
     address: str = "ipc"
     workers_address: str = "ipc"
     pool: PoolConfig = field(default_factory=PoolConfig)
@@ -93,19 +104,18 @@ class Broker:
         self.refused: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self._config = config
-        self._clients: dict[bytes, float] = {}  # and when each was last heard
+        # And when each was heard last; who has been silent longest is first.
+        self._clients: OrderedDict[bytes, float] = OrderedDict()
         self._asking: set[bytes] = set()  # who said HELLO before there was an answer
         self._description: list[Buffer] | None = None
-        self._started = time.monotonic()
+        self._rows = 0.0  # open, on average
+        self._started = self._worked = time.monotonic()
         self.figures: dict[str, float] = {}  # ``stats()`` of a moment ago, for other threads
         self._listeners = Listeners(config.run_dir, keys)
-        listen, workers = self._listeners.listen, f"{config.name}-workers"
-        self._front = listen(
-            zmq.ROUTER, config.name, config.address, config.bounds, admits=_CLIENTS
-        )
-        self._back = listen(
-            zmq.ROUTER, workers, config.workers_address, config.bounds, admits=_WORKERS
-        )
+        listen, bounds = self._listeners.listen, config.bounds
+        clients, workers = roles(config.name, config.number, config.brokers)
+        self._front = listen(zmq.ROUTER, clients, config.address, bounds, admits=_CLIENTS)
+        self._back = listen(zmq.ROUTER, workers, config.workers_address, bounds, admits=_WORKERS)
         self.endpoint, self.workers_endpoint = self._front.endpoint, self._back.endpoint
         metrics.watch(self)
 
@@ -113,7 +123,7 @@ class Broker:
         """Works until ``stop()``, which is asked several times a second, says so."""
         poller = zmq.Poller()
         poller.register(self._back.socket, zmq.POLLIN)
-        now = beat = sweep = time.monotonic()
+        now = beat = time.monotonic()
         reading = False
         while not stop():
             last, now = now, time.monotonic()
@@ -138,9 +148,6 @@ class Broker:
             if now >= beat:
                 beat = now + self._config.bounds.heartbeat
                 self._beat(now)
-            if now >= sweep:
-                sweep = now + _SWEEP
-                self._sweep(now)
             if self._listeners.renew():
                 poller, reading = zmq.Poller(), False
                 poller.register(self._back.socket, zmq.POLLIN)
@@ -160,6 +167,7 @@ class Broker:
             "workers_healthy": pool.healthy(now, self._config.health),
             "clients": len(self._clients),
             "requests_open": pool.ledger.open_requests(),
+            "rows_open": self._rows,
             "ledger_balance": pool.ledger.balance(),
             "inference_seconds": pool.inference.sum,
         }
@@ -198,7 +206,9 @@ class Broker:
 
     def _from_client(self, client: bytes, frames: list[Buffer], now: float) -> None:
         header, rows = wire.inspect(frames, self._config.limits)
-        self._clients[client] = now
+        if header.kind is not Kind.STATS:  # Who only asks how we are is nobody's client.
+            self._clients[client] = now
+            self._clients.move_to_end(client)
         if header.kind is Kind.REQUEST:
             size = sum(map(len, frames))
             self.pool.submit(
@@ -210,8 +220,7 @@ class Broker:
             else:
                 self._tell(client, self._description)
         elif header.kind is Kind.STATS:
-            text = wire.text_tensor(json.dumps(self.stats()))
-            self._tell(client, wire.encode(Header(Kind.STATS), {"json": text}))
+            self._tell(client, self._told_stats())
         else:
             raise WireError("kind", f"{header.kind.name} from a client")
 
@@ -220,6 +229,8 @@ class Broker:
         header = message.header
         if header.kind is Kind.READY:
             self._ready(worker, message, now)
+        elif header.kind is Kind.STATS:
+            self._order(worker, self._told_stats())
         elif header.kind is Kind.BYE:
             self.pool.leave(worker, now)
         elif header.kind is Kind.HEARTBEAT:
@@ -306,21 +317,40 @@ class Broker:
             return False
         return True
 
+    def _told_stats(self) -> list[Buffer]:
+        text = wire.text_tensor(json.dumps(self.stats()))
+        return wire.encode(Header(Kind.STATS), {"json": text})
+
     def _beat(self, now: float) -> None:
         """Tells the workers that the broker is there; who cannot be told has gone."""
+        self._rows += _RECENT * (self.pool.ledger.rows - self._rows)
         self.figures = self.stats()
         heartbeat = wire.encode(Header(Kind.HEARTBEAT))
         for worker in self.pool.workers():
             self._order(worker, heartbeat, urgent=False)
         self.pool.advance(now)
         self._flush(now)
+        self._sweep(now, heartbeat)
+        self._send_away(now)
 
-    def _sweep(self, now: float) -> None:
-        """Forgets clients that have gone."""
-        heartbeat = wire.encode(Header(Kind.HEARTBEAT))
-        for client, heard in list(self._clients.items()):
-            if now - heard > _SWEEP:
-                self._tell(client, heartbeat)
+    def _sweep(self, now: float, heartbeat: list[Buffer]) -> None:
+        """Forgets clients that have gone: of those that are silent, some at a time."""
+        for _ in range(min(_SWEPT, len(self._clients))):
+            client, heard = next(iter(self._clients.items()))
+            if now - heard <= _SWEEP:
+                return
+            self._clients[client] = now
+            self._clients.move_to_end(client)
+            self._tell(client, heartbeat)
+
+    def _send_away(self, now: float) -> None:
+        """Tells clients that wait for an answer to look elsewhere, if nobody works here."""
+        if self._config.brokers == 1 or self.pool.workers():
+            self._worked = now
+        elif now - self._worked >= _ALONE:
+            self._worked = now
+            for client in self.pool.ledger.waiting():
+                self._tell(client, wire.encode(Header(Kind.RESET)))
 
     def _forget(self, client: bytes) -> None:
         self._clients.pop(client, None)
@@ -337,6 +367,11 @@ def _answer(outcome: Outcome) -> list[Buffer]:
     return wire.encode(header)
 
 
+def roles(name: str, number: int = 0, brokers: int = 1) -> tuple[str, str]:
+    """The roles at which a pool's clients and workers find one of its brokers."""
+    return numbered(name, number, brokers), numbered(f"{name}-workers", number, brokers)
+
+
 def run_broker(
     run_dir: Path,
     stop: Callable[[], bool],
@@ -347,8 +382,8 @@ def run_broker(
     schedule_options: Mapping[str, float] | None = None,
     lease: float = 10.0,
     name: str = "pool",
-    address: str = "ipc",
-    workers_address: str = "ipc",
+    brokers: int = 1,
+    addresses: Mapping[str, str] | None = None,
     keys: str | None = None,
 ) -> None:
     """A broker as a process of a run (see ``transport.launch``); prints its figures at the end.
@@ -356,19 +391,21 @@ def run_broker(
     Args:
         run_dir: the run.
         stop: when to return.
-        number: ignored; there is one.
+        number: the broker's.
         schedule: name of the schedule (see ``transport.schedules.make_schedule``).
-        workers: how many workers it is to expect.
+        workers: how many workers the pool is to expect.
         schedule_options: further arguments of ``make_schedule``.
         lease: seconds that a worker has to answer.
         name: the pool's name.
-        address: where clients come in.
-        workers_address: where workers come in.
+        brokers: how many the pool has.
+        addresses: where clients and workers come in, by role; on this machine only, by default.
         keys: folder of keys (see ``transport.keys``).
     """
+    doors = [(addresses or {}).get(role, "ipc") for role in roles(name, number, brokers)]
+    share = -(-workers // brokers)
     broker = Broker(
-        make_schedule(schedule, workers, **(schedule_options or {})),  # type: ignore[arg-type]
-        BrokerConfig(run_dir, name, address, workers_address, PoolConfig(lease=lease)),
+        make_schedule(schedule, share, **(schedule_options or {})),  # type: ignore[arg-type]
+        BrokerConfig(run_dir, name, number, brokers, doors[0], doors[1], PoolConfig(lease=lease)),
         None if keys is None else load_server_keys(Path(keys)),
     )
     try:

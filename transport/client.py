@@ -32,7 +32,7 @@ import zmq
 
 from transport import metrics, sockets, wire
 from transport.closing import Closing
-from transport.connection import Connection, Published
+from transport.connection import Connection, Where
 from transport.keys import ClientKeys
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
@@ -129,8 +129,9 @@ class Client(Closing):
     """Calls a pool or a service; belongs to the thread that made it.
 
     Args:
-        where: its endpoint, or the role under which a run publishes it: then it is followed where
-            it moves.
+        where: its endpoint, or those of several brokers of a pool, or the role under which a run
+            publishes it or them: then it is followed where it moves. Of several the client goes to
+            one, and to another one when that is lost.
         config: how long to wait, and how much to have in flight.
         keys: this client's, if the other side has any.
 
@@ -144,7 +145,7 @@ class Client(Closing):
 
     def __init__(
         self,
-        where: str | Published,
+        where: Where,
         *,
         config: ClientConfig | None = None,
         keys: ClientKeys | None = None,
@@ -401,7 +402,7 @@ class Client(Closing):
             if now >= call.resend:
                 self._send(call, again=True)
             wake = min(wake, call.resend)
-        pause = min(wake, deadline, now + 1.0) - now
+        pause = self._connection.rest(min(wake, deadline, now + 1.0) - now)
         if self._socket.poll(max(1, round(pause * 1000)) if deadline > now else 0):
             self._receive()
 
@@ -435,6 +436,8 @@ class Client(Closing):
             call.resend = time.monotonic() + min(0.05, self.config.retry)
 
     def _push(self, frames: list[Buffer]) -> bool:
+        if not self._connection.ready():
+            return False
         try:
             sockets.send(self._socket, frames, flags=sockets.NOBLOCK)
         except zmq.Again:
@@ -455,6 +458,8 @@ class Client(Closing):
             self._description = message.tensors
         elif header.kind is Kind.STATS:
             self._stats = json.loads(wire.tensor_text(message.tensors["json"]))
+        elif header.kind is Kind.RESET:  # This broker has nobody to answer.
+            self._connection.leave()
         elif header.kind in (Kind.REPLY, Kind.ERROR, Kind.DROP):
             if header.request not in self._calls:
                 self.counts["duplicates"] += 1

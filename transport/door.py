@@ -197,13 +197,19 @@ class Handshake:
     Args:
         socket: the connecting socket; this belongs to the same thread.
         keyed: whether it has keys.
+
+    Attributes:
+        done: whether the other side has let us in, since the socket was connected.
+        gone: whether it has gone since, and not come back.
     """
 
     def __init__(self, socket: Socket, keyed: bool) -> None:
+        self.done = self.gone = False
         self._keyed, self._cut_off = keyed, 0
+        self._error: RefusedError | None = None
         self._socket = socket
         address = f"inproc://handshake-{id(socket)}-{time.monotonic_ns()}"
-        socket.monitor(address, _FAILED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        socket.monitor(address, _FAILED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._events = sockets.new_socket(socket.context, zmq.PAIR)
         self._events.connect(address)
 
@@ -213,13 +219,33 @@ class Handshake:
         Raises:
             RefusedError: if the other side does not let us in.
         """
+        self.look()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def lost(self) -> bool:
+        """Whether the other side has gone since the last time, and not come back."""
+        before = self.gone
+        self.look()
+        return self.gone and not before
+
+    def begin_anew(self) -> None:
+        """Forgets what has happened: the socket is connected to somebody else."""
+        self.look()
+        self.done, self.gone, self._error, self._cut_off = False, False, None, 0
+
+    def look(self) -> None:
+        """Takes in what has happened."""
         while (event := sockets.receive(self._events)) is not None:
             what = parse_monitor_message([bytes(frame) for frame in event])
             kind, value = what["event"], what["value"]
             if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._cut_off = 0
+                self._cut_off, self.done, self.gone = 0, True, False
+            elif kind == zmq.EVENT_DISCONNECTED:
+                self.gone = True
             elif kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                raise self._refused(
+                self._error = self._refused(
                     "the server does not know this client's key, or no longer, or it is for "
                     "another role"
                 )
@@ -227,7 +253,7 @@ class Handshake:
                 kind == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
                 and value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
             ):
-                raise self._refused(
+                self._error = self._refused(
                     "this client has a key, and the server has none"
                     if self._keyed
                     else "the server wants a key: pass the client's file that `troupe keys` made"
@@ -237,7 +263,7 @@ class Handshake:
                 # that is just being ended, for once.
                 self._cut_off += 1
                 if self._keyed and self._cut_off >= _CUT_OFF:
-                    raise self._refused(
+                    self._error = self._refused(
                         "the server's key is not the one in this client's file, or it has none"
                     )
 

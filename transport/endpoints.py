@@ -18,15 +18,26 @@ import contextlib
 import json
 import math
 import os
+import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from transport.claim import life_in
 
 _FOLDER = "endpoints"  # In a run's folder, with a file for each role.
+
+
+def numbered(role: str, number: int, count: int) -> str:
+    """The role of one of ``count`` parts that do the same: ROLE alone, or ROLE-0, ROLE-1, ..."""
+    return role if count == 1 else f"{role}-{number}"
+
+
+def alike(role: str, published: Iterable[str]) -> list[str]:
+    """Those of some roles that do what a role says: itself, or ROLE-0, ROLE-1, ..."""
+    return [name for name in published if re.fullmatch(rf"{re.escape(role)}(-\d+)?", name)]
 
 
 class Endpoint(NamedTuple):
@@ -83,9 +94,16 @@ class FileEndpoints:
         return Endpoint(address, content["life"])
 
     def address(self, role: str) -> str | None:
-        """The address of a role, if it has one now."""
-        endpoint = self.find(role)
-        return None if endpoint is None else endpoint.address
+        """The address of a role, if it has one now; of several that do the same, the first."""
+        return next(iter(self.addresses(role)), None)
+
+    def addresses(self, role: str) -> list[str]:
+        """The addresses of all that do what a role says (see ``alike``)."""
+        if (alone := self.find(role)) is not None:
+            return [alone.address]
+        files = sorted((self.run_dir / _FOLDER).glob(f"{role}-*.json"))
+        found = [self.find(name) for name in alike(role, [file.stem for file in files])]
+        return [endpoint.address for endpoint in found if endpoint is not None]
 
     def former(self, role: str) -> str | None:
         """Where a role was published last, by whatever life."""
@@ -186,20 +204,29 @@ class Mirror:
             self._target.remove(role)
 
 
-def find_endpoint(run_dir: Path, role: str, timeout: float = 30.0) -> str:
-    """The endpoint that a role of a run is bound to; waits until it is.
+def find_endpoints(run_dir: Path, role: str, timeout: float = 30.0) -> list[str]:
+    """The endpoints that a role of a run is bound to, by one part or several; waits for the first.
 
     Raises:
-        ValueError: if it is not published in time, by the run that claimed the folder last.
+        ValueError: if none is published in time, by the run that claimed the folder last.
     """
     deadline = time.monotonic() + timeout
-    while (endpoint := FileEndpoints(run_dir).find(role)) is None:
+    while not (addresses := FileEndpoints(run_dir).addresses(role)):
         if time.monotonic() >= deadline:
             raise ValueError(
                 f"no {role} is published under {run_dir} (waited {timeout:g} s): is it running?"
             )
         time.sleep(0.01)
-    return endpoint.address
+    return addresses
+
+
+def find_endpoint(run_dir: Path, role: str, timeout: float = 30.0) -> str:
+    """The endpoint that a role of a run is bound to, or the first of several; waits until it is.
+
+    Raises:
+        ValueError: if it is not published in time, by the run that claimed the folder last.
+    """
+    return find_endpoints(run_dir, role, timeout)[0]
 
 
 def read_peers(peers: list[str] | tuple[str, ...], file: Path | None = None) -> dict[str, str]:

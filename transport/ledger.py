@@ -53,8 +53,11 @@ class Ledger:
         if not request.open:
             return False
         request.open = False
-        del self._open[request.client][request.number]
+        entries = self._open[request.client]
+        del entries[request.number]
         self._weigh(request, -1)
+        if not entries:  # Whoever is silent costs no look any more.
+            del self._open[request.client], self._sizes[request.client]
         self.counts[_OUTCOMES[kind]] += 1
         return True
 
@@ -74,6 +77,10 @@ class Ledger:
         if client is not None:
             return len(self._open.get(client, ()))
         return self._number
+
+    def waiting(self) -> list[bytes]:
+        """The clients that have open requests."""
+        return list(self._open)
 
     def open_size(self, client: bytes) -> int:
         """Bytes of the open requests of a client."""

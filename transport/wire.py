@@ -91,7 +91,7 @@ class Kind(IntEnum):
     LEASE = 9  # to a worker: answer these requests (nested)
     RESULT = 10  # worker: the answers (nested)
     HEARTBEAT = 11  # either: I am here
-    RESET = 12  # to a worker: I do not know you, say READY
+    RESET = 12  # to a worker: I do not know you, say READY; to a client: nobody works here
     BYE = 13  # worker: do not count on me
     WEIGHTS = 14  # publisher: parameters of a version
     LATEST = 15  # publisher: the newest version is this

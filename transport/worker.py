@@ -27,6 +27,7 @@ from transport import metrics, sockets, wire
 from transport.connection import Connection, Published
 from transport.keys import ClientKeys
 from transport.sockets import Bounds
+from transport.survey import most_to_do
 from transport.wire import Array, Buffer, Header, Kind, Message, Tensors, WireError, answer_header
 
 ANSWERING = metrics.histogram("answer_seconds", "A worker's time for a lease, inference and all.")
@@ -119,7 +120,8 @@ class Worker:
             )
             try:
                 pool = Published(config.run_dir, f"{config.name}-workers")
-                with contextlib.closing(Connection(socket, pool, self._keys)) as connection:
+                connection = Connection(socket, pool, self._keys, most_to_do)
+                with contextlib.closing(connection):
                     self._introduce(socket, connection, stop)
                     self._serve(socket, connection, stop)
             finally:
@@ -134,12 +136,12 @@ class Worker:
         heard = beat = time.monotonic()
         while not stop() and time.monotonic() - heard < 2 * bounds.silence:
             self._update()
-            socket.poll(round(bounds.heartbeat * 1000))
+            socket.poll(round(1000 * connection.rest(bounds.heartbeat)))
             if (frames := sockets.receive(socket)) is not None:
                 if not self._handle(socket, frames):
                     return
                 heard = time.monotonic()
-            elif connection.check():
+            if connection.check():
                 return
             if time.monotonic() - beat >= bounds.heartbeat:
                 beat = time.monotonic()

@@ -43,6 +43,7 @@ from marl.runs.monitor import read_metrics
 from marl.runs.roster import find_partners, refuse_export, starting_weights
 from marl.runs.saving import refuse_second, write_config
 from transport.binding import Binding, server_keys
+from transport.broker import roles
 from transport.claim import Claim
 from transport.endpoints import FileEndpoints
 from transport.exporter import Exporting
@@ -55,8 +56,6 @@ SAVING = 2.5
 """Seconds that the learner has to save when the run is interrupted; what does not fit in there is
 kept by the checkpoint before."""
 
-LISTENING = ("pool", "pool-workers", "replay", "weights")
-"""The parts of a run that listen, beside its registry."""
 
 PATIENCE = 300.0
 """Seconds that the learner waits for a sequence before it gives the run up, by default."""
@@ -86,6 +85,7 @@ def train_distributed(
     shards: int = 0,
     learners: int = 1,
     metrics: Exporting | None = None,
+    brokers: int = 1,
 ) -> Trained:
     """Trains like ``marl.runs.train.train``, in processes of its own.
 
@@ -105,6 +105,7 @@ def train_distributed(
         learners: processes that compute gradients of a part of each batch; they need shards. With
             ``torchrun`` they are its processes.
         metrics: where its processes offer their figures, if they do.
+        brokers: that share the pool's clients and workers; each needs a worker.
 
     Raises:
         ValueError: if there is no budget or an argument is out of range, ``run_dir`` holds a run
@@ -119,11 +120,14 @@ def train_distributed(
         ("actors", actors, 1),
         ("shards", shards, 0),
         ("learners", learners, 1),
+        ("brokers", brokers, 1),
     ):
         if count < least:
             raise ValueError(f"{name} must be at least {least}, got {count}")
     if learners > 1 and not shards:
         raise ValueError("several learners draw from shards of replay: give --replay-shards")
+    if brokers > workers:
+        raise ValueError(f"{brokers} brokers need as many workers, got {workers}")
     if config.learner.batch % learners:
         raise ValueError(
             f"learner.batch={config.learner.batch} cannot be shared by {learners} learners: choose "
@@ -145,19 +149,21 @@ def train_distributed(
     }
     elsewhere = torchrun()[1] > 1  # The helpers are processes of torchrun's.
     rendezvous = "env://" if elsewhere else free_address()
-    doors = {name(k): binding.address(name(k)) for k in range(shards) for name in (role, draws)}
-    listening = {
-        "address": binding.address("pool"),
-        "workers_address": binding.address("pool-workers"),
-        "keys": binding.server,
-    }
+    doors = {role: binding.address(role) for role in listening(shards, brokers)}
     own = {"keys": binding.own}
     single = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    roles = [
+    crew = [
         Role(
             "broker",
             "transport.broker:run_broker",
-            {"workers": workers, "lease": lease, **listening},
+            {
+                "workers": workers,
+                "lease": lease,
+                "brokers": brokers,
+                "addresses": doors,
+                "keys": binding.server,
+            },
+            brokers,
         ),
         Role(
             "shard",
@@ -209,9 +215,16 @@ def train_distributed(
             "shards": shards,
             "troupe": version("troupe"),
         }
-        crew = partial(Supervisor, run_dir, roles, claim=claim, metrics=metrics)
-        _drive(run_dir, crew, lambda: _registry(run_dir, binding, about))
+        supervise = partial(Supervisor, run_dir, crew, claim=claim, metrics=metrics)
+        _drive(run_dir, supervise, lambda: _registry(run_dir, binding, about))
     return progress(run_dir)
+
+
+def listening(shards: int = 0, brokers: int = 1) -> list[str]:
+    """The roles of a run that listen, beside its registry."""
+    pool = [name for k in range(brokers) for name in roles("pool", k, brokers)]
+    table = [name(k) for k in range(shards) for name in (role, draws)] or ["replay"]
+    return [*pool, *table, "weights"]
 
 
 def progress(run_dir: Path) -> Trained:

@@ -24,7 +24,14 @@ from marl.remote.shard import role
 from marl.runs.config import CONFIG_FILE, PHRASES_FILE, TrainConfig, from_dict, load_config
 from marl.runs.saving import write_config
 from transport.binding import client_keys
-from transport.endpoints import Endpoint, Endpoints, FileEndpoints, Mirror, StaticEndpoints
+from transport.endpoints import (
+    Endpoint,
+    Endpoints,
+    FileEndpoints,
+    Mirror,
+    StaticEndpoints,
+    alike,
+)
 from transport.exporter import Exporting
 from transport.keys import HOST, ClientKeys
 from transport.launch import Role, Supervisor
@@ -38,7 +45,7 @@ JOINED_FILE = "joined.json"
 """In the folder of a crew that has joined: which run."""
 
 NEEDS = {"worker": ("pool-workers", "weights"), "actor": ("pool", "replay")}
-"""The parts of the run that each role talks to; where replay lies in shards, to these."""
+"""The parts of the run that each role talks to; where there are several alike, to these."""
 
 _LOOK = 1.0  # Seconds between looks where the parts of the run are.
 
@@ -228,8 +235,9 @@ def _check_role(guests: Guests, keys: ClientKeys | None) -> None:
 
 def _check_reachable(published: Mapping[str, Endpoint], guests: Guests) -> None:
     """Raises ValueError where a part that is needed listens on its own machine alone."""
-    for part in {part for name in guests.roles for part in NEEDS[name]}:
-        address = published[part].address if part in published else ""
+    needs = {need for name in guests.roles for need in NEEDS[name]}
+    for part in {part for need in needs for part in alike(need, published)}:
+        address = published[part].address
         if address.startswith("ipc://") and part not in (guests.peers or {}):
             raise ValueError(
                 f"{part} of the run listens on its own machine alone ({address}): start the run "

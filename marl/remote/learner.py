@@ -34,7 +34,7 @@ from marl.runs.state import flatten
 from transport.binding import Binding, client_keys, server_keys
 from transport.child import FatalError, before_hard_end
 from transport.client import Client, ClientConfig
-from transport.endpoints import find_endpoint
+from transport.endpoints import find_endpoints
 from transport.service import Service
 from transport.wire import Tensors, text_tensor
 
@@ -307,16 +307,18 @@ def missing(run_dir: Path, keys: str | None = None) -> str:
     """Who of a run has to be looked at where nobody hands over sequences."""
     logs = run_dir / "logs"
     try:
-        endpoint = find_endpoint(run_dir, "pool", 0.0)
-        with Client(endpoint, config=ClientConfig(timeout=2.0), keys=client_keys(keys)) as pool:
-            figures = pool.stats()
+        workers = clients = 0
+        for endpoint in find_endpoints(run_dir, "pool", 0.0):
+            with Client(endpoint, config=ClientConfig(timeout=2.0), keys=client_keys(keys)) as pool:
+                figures = pool.stats()
+            workers, clients = workers + int(figures["workers"]), clients + int(figures["clients"])
     except ValueError:
         return f"no broker has published a pool ({logs}/broker.log)"
     except TimeoutError:
         return f"the broker does not answer ({logs}/broker.log)"
-    if not figures["workers"]:
+    if not workers:
         return f"no worker has joined the pool ({logs}/worker*.log)"
     return (
-        f"the pool has {figures['workers']:.0f} worker(s) and {figures['clients']:.0f} client(s), "
+        f"the pool has {workers} worker(s) and {clients} client(s), "
         f"but no actor has finished a game ({logs}/actor*.log)"
     )

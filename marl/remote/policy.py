@@ -27,7 +27,7 @@ from games.text import MAX_PHRASES, PAD, Phrasebook
 from marl.core import Policy
 from transport.client import Client, ClientConfig
 from transport.closing import Closing
-from transport.connection import Published
+from transport.connection import Published, Where
 from transport.endpoints import FileEndpoints
 from transport.keys import ClientKeys, load_client_keys
 from transport.weights import Publisher
@@ -39,7 +39,7 @@ FILL = {"facts": PAD, "choices": PAD, "past_facts": PAD, "past_counts": -1}
 
 
 def connect(
-    where: str | Path,
+    where: str | Path | Sequence[str],
     *,
     keys: Path | None = None,
     name: str = "pool",
@@ -49,7 +49,7 @@ def connect(
 
     Args:
         where: the folder in which the pool publishes its endpoints, or an endpoint itself, such as
-            ``tcp://host:5555``.
+            ``tcp://host:5555``, or those of several of its brokers.
         keys: a client's file of keys, for a pool that other machines can reach.
         name: the pool's, where a folder is given.
         config: how long to wait, and how often to repeat.
@@ -58,7 +58,11 @@ def connect(
         ValueError: if there is no such pool, or the keys are none.
         TimeoutError: if nobody answers.
     """
-    pool = str(where) if "://" in str(where) else Published(Path(where), name)
+    pool: Where
+    if isinstance(where, Path) or (isinstance(where, str) and "://" not in where):
+        pool = Published(Path(where), name)
+    else:
+        pool = where
     client_keys = None if keys is None else load_client_keys(keys)
     return RemotePolicy(Client(pool, config=config, keys=client_keys))
 
