@@ -12,6 +12,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 BIN := $(VENV)/bin
 TRAINABLE := $(VENV)/.trainable
 INSTALLED := $(VENV)/.installed
+CLUSTERED := $(VENV)/.clustered
 PACKAGING := setup.cfg pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 
@@ -19,7 +20,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constr
 export CMAKE_POLICY_VERSION_MINIMUM = 3.5
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow test-chaos lint format bench soak cartridges clean
+.PHONY: help install train test test-slow test-chaos test-cluster lint format bench soak cartridges clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -39,6 +40,10 @@ test-slow: $(INSTALLED) ## run the long tests: millions of moves, hundreds of ki
 
 test-chaos: $(INSTALLED) ## run every test that kills processes, the long ones too
 	$(BIN)/python -m pytest -m chaos --timeout 7200 --durations 20
+
+test-cluster: $(CLUSTERED) ## run the tests that need Ray, which is installed for them (80 MB)
+	$(BIN)/python -m pytest tests/transport/test_cluster.py tests/marl/remote/test_cluster_run.py \
+		-m "slow or not slow" --timeout 7200 --durations 20
 
 lint: $(INSTALLED) ## check style, format and types
 	$(BIN)/ruff check --quiet
@@ -78,4 +83,8 @@ $(INSTALLED): $(TRAINABLE)
 		"compiled here: install a C++ compiler (Debian, Ubuntu: apt-get install g++; macOS:" \
 		"xcode-select --install). Training needs none: make train" >&2; exit 1; }
 	$(PIP) --editable '.[all]'
+	@touch $@
+
+$(CLUSTERED): $(INSTALLED)
+	$(PIP) --editable '.[cluster]'
 	@touch $@

@@ -59,6 +59,9 @@ class _Session:
     Under torchrun, as many as it has started."""
     brokers: int = 1
     """Brokers that hand requests to workers, with --workers; all spread over them."""
+    cluster: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
+    """Ray cluster whose machines the processes of --workers are placed on: HOST:PORT, as ray start
+    says, of which this machine is one; auto for a cluster of this machine alone."""
     bind: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ADDRESS ...")] = ()
     """Where a run with --workers listens, so that other machines can join: tcp://HOST:PORT, and
     ROLE=tcp://HOST:PORT for parts that are to have a port of their own (pool, pool-workers, replay,
@@ -103,6 +106,8 @@ class _Session:
             raise ValueError(
                 f"each of --brokers {self.brokers} needs a worker: give --workers {self.brokers}"
             )
+        if self.cluster is not None and not self.workers:
+            raise ValueError("--cluster places the processes of a run with --workers: give both")
         if (self.bind or self.keys or self.advertise) and not self.workers:
             raise ValueError(
                 "--bind, --keys and --advertise are for runs of several processes: give --workers"

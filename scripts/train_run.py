@@ -31,9 +31,11 @@ def run(options: Train) -> None:
 
 def _train_distributed(options: Train, minutes: float | None) -> None:
     """Trains in several processes; sockets are loaded only where there are any."""
-    from marl.remote.driver import listening, train_distributed
+    from marl.remote.crew import listening
+    from marl.remote.driver import train_distributed
     from marl.remote.helper import help_learn, torchrun, was_restarted
     from transport.binding import parse_binding
+    from transport.keys import own_keys
     from transport.launch import ProcessDiedError
     from transport.signals import StopFlag
 
@@ -48,11 +50,13 @@ def _train_distributed(options: Train, minutes: float | None) -> None:
                 address="env://",
                 shards=options.replay_shards,
                 device=options.device,
-                keys=None if options.keys is None else str(options.keys),
+                keys=None if options.keys is None else str(own_keys(options.keys)),
             )
         return
-    roles = listening(options.replay_shards, options.brokers)
-    binding = parse_binding(options.bind, roles, host=options.advertise, keys=options.keys)
+    binding = None
+    if options.bind or options.keys or options.cluster in (None, "auto"):
+        roles = listening(options.replay_shards, options.brokers)
+        binding = parse_binding(options.bind, roles, host=options.advertise, keys=options.keys)
     try:
         done = train_distributed(
             options.config,
@@ -69,6 +73,7 @@ def _train_distributed(options: Train, minutes: float | None) -> None:
             learners=max(options.learners, size),
             metrics=exporting(options.metrics_port, options.metrics_host),
             brokers=options.brokers,
+            cluster=options.cluster,
         )
     except ProcessDiedError as error:
         raise ValueError(str(error)) from error

@@ -23,6 +23,9 @@ calls the functions it was handed.
 ``transport.weights``   versioned weights, published and subscribed
 ``transport.realtime``  frames of a world that does not wait: pacing, playout, what was fresh
 ``transport.launch``    processes that start, stop and die together
+``transport.processes`` what one of them is told, and how it is started on this machine
+``transport.cluster``   the same, placed on the machines of a Ray cluster
+``transport.berth``     the parent of a process that was placed, on its machine
 ``transport.child``     one of them: plays a role and ends with its run
 ``transport.claim``     one run at a time in a folder
 ``transport.signals``   SIGTERM and SIGINT as a flag that is asked

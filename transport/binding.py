@@ -19,11 +19,13 @@ class Binding:
         addresses: by role, of those that have one of their own.
         others: of the others; ``ipc`` for a run that stays on its machine.
         folder: of the server's keys; None where there are none.
+        file: of keys, for a part that only connects, and has no folder of them.
     """
 
     addresses: Mapping[str, str] = field(default_factory=dict)
     others: str = "ipc"
     folder: Path | None = None
+    file: Path | None = None
 
     @property
     def is_open(self) -> bool:
@@ -42,6 +44,8 @@ class Binding:
     @property
     def own(self) -> str | None:
         """The file of keys by which the run's own processes come in; made where it is missing."""
+        if self.file is not None:
+            return str(self.file)
         return None if self.folder is None else str(own_keys(self.folder))
 
 

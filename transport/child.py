@@ -19,6 +19,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -63,7 +64,7 @@ def main() -> None:
     run_dir = Path(task["run_dir"])
     sys.stdout = sys.stderr = _log(2)
     stop = StopFlag(insist=True)
-    tidy = _follow(task["parent"], stop, run_dir, task["patience"])
+    tidy = _follow(task["parent"], stop, run_dir, task["patience"], task.get("temporary", False))
     os.nice(task["nice"])
     _allow_many_connections()
     module, _, name = task["target"].partition(":")
@@ -91,7 +92,9 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _follow(parent: int, stop: StopFlag, run_dir: Path, patience: float) -> Callable[[], None]:
+def _follow(
+    parent: int, stop: StopFlag, run_dir: Path, patience: float, temporary: bool
+) -> Callable[[], None]:
     """Stops this process when it is told to, or when its parent is gone; in the end, hard.
 
     Returns:
@@ -120,6 +123,8 @@ def _follow(parent: int, stop: StopFlag, run_dir: Path, patience: float) -> Call
     def tidy() -> None:
         if os.getppid() != parent:
             withdraw(run_dir)
+            if temporary:  # Nobody else would remove the folder.
+                shutil.rmtree(run_dir, ignore_errors=True)
 
     threading.Thread(target=watch_parent, name="parent", daemon=True).start()
     threading.Thread(target=watch_stop, name="patience", daemon=True).start()

@@ -17,6 +17,7 @@ import os
 import secrets
 import time
 from pathlib import Path
+from typing import Self
 
 from transport.closing import Closing
 
@@ -32,7 +33,7 @@ class Claim(Closing):
         run_dir: the folder; made if it is not there.
 
     Attributes:
-        life: of this run.
+        life: of this run; of the other one for who has joined it.
         inherited: a file descriptor; processes that inherit it hold the folder, too.
 
     Raises:
@@ -48,11 +49,26 @@ class Claim(Closing):
         try:
             if not _lock(self._lock, 0.0) or not _lock(self.inherited, _GONE):
                 raise ValueError(refusal)
+            # Those who join it hold this one, too.
+            fcntl.flock(self.inherited, fcntl.LOCK_SH | fcntl.LOCK_NB)
             # Lives are of one length: a reader sees the old one or the new one.
             os.pwrite(self._lock, self.life.encode(), 0)
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def join(cls, run_dir: Path) -> Self:
+        """Belongs to the run of a folder, as its processes do, without being a child of it.
+
+        Raises:
+            OSError: if no run lives there.
+        """
+        claim = cls.__new__(cls)
+        claim.life, claim._lock = life_in(run_dir), -1
+        claim.inherited = os.open(run_dir / _CHILDREN, os.O_RDWR)
+        fcntl.flock(claim.inherited, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return claim
 
     def close(self) -> None:
         """Leaves the folder to others. Calling it again does nothing."""
@@ -60,6 +76,17 @@ class Claim(Closing):
         for lock in locks:
             if lock >= 0:
                 os.close(lock)
+
+
+def is_claimed(run_dir: Path) -> bool:
+    """Whether a run lives in a folder, or processes of one."""
+    for name in (_LOCK, _CHILDREN):
+        with contextlib.suppress(FileNotFoundError), (run_dir / name).open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
 
 
 def life_in(run_dir: Path) -> str:

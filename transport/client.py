@@ -32,7 +32,7 @@ import zmq
 
 from transport import metrics, sockets, wire
 from transport.closing import Closing
-from transport.connection import Connection, Where
+from transport.connection import Connection, Published, Where
 from transport.keys import ClientKeys
 from transport.sockets import Bounds
 from transport.wire import Array, Buffer, Header, Kind, Tensors, WireError
@@ -159,7 +159,7 @@ class Client(Closing):
         self._connected = False
         self._description: dict[str, Array] | None = None
         self._stats: dict[str, float] | None = None
-        self._to = "endpoint" if isinstance(where, str) else where.role
+        self._to = where.role if isinstance(where, Published) else "endpoint"
         self._seconds = metrics.Histogram()
         self._context = zmq.Context()
         self._socket = sockets.new_socket(

@@ -118,13 +118,27 @@ def own_keys(folder: Path) -> Path:
     Raises:
         ValueError: if the server has none.
     """
+    return role_keys(folder, _OWN, HOST)
+
+
+def role_keys(folder: Path, name: str, role: str) -> Path:
+    """The keys of a client for a role; made where they are missing, or are for another one.
+
+    Args:
+        folder: of the server's keys.
+        name: of the client.
+        role: what its keys are for.
+
+    Raises:
+        ValueError: if the server has none.
+    """
     load_server_keys(folder)
-    file = folder / "clients" / f"{_OWN}.json"
-    if file.exists() and load_client_keys(file).role != HOST:  # From before keys had roles.
+    file = folder / "clients" / f"{name}.json"
+    if file.exists() and load_client_keys(file).role != role:
         file.unlink()
         file.with_suffix(".public").unlink(missing_ok=True)
     if not file.exists():
-        make_keys(folder, [_OWN], HOST)
+        make_keys(folder, [name], role)
     return file
 
 

@@ -12,6 +12,7 @@ that are JSON and a ``stop`` that says when it is to return::
 - A child imports what its parent would, whatever lies in the current folder.
 - One run at a time lives in a folder (``transport.claim``).
 - Who they are stands in ``processes.json``, process ids by name.
+- They run on this machine, unless somebody else starts them (``transport.cluster``).
 - Whoever goes last removes endpoints and socket files.
 """
 
@@ -19,83 +20,31 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from transport.child import FATAL
 from transport.claim import Claim
 from transport.closing import Closing
 from transport.exporter import Exporter, Exporting
 from transport.metrics import Figures, counter, gauge, watch
+from transport.processes import LocalProcess, Process, Role, Start, spawn, task_of
 from transport.sockets import withdraw
 
 RESTARTS = counter("restarts", "Processes that were started again, by what they do.", "of")
 PROCESSES_UP = gauge("processes", "Processes that are up, by what they do.", "of")
-
-PATIENCE = 2.0
-"""Seconds that a process has to return once it is told to stop, unless its role says otherwise."""
 
 PROCESSES = "processes.json"
 """File of a run directory that says which process is which."""
 
 _MOMENT = 0.5  # Seconds for a role to finish before the next one is told.
 _PAUSE, _LONG_PAUSE = 5.0, 60.0  # Seconds before another try, at most; while others do the work.
-_START = "from transport.child import main; main()"
-
-
-@dataclass(frozen=True)
-class Role:
-    """What some processes of a run do.
-
-    Attributes:
-        name: their name; with a count above 1 the processes are NAME-0, NAME-1, ...
-        target: ``module:function``, called with ``arguments``, ``run_dir``, ``number`` and
-            ``stop``.
-        arguments: JSON.
-        count: how many processes.
-        restart: ``always``: whatever it ends by; ``until_done``: unless it ends with status 0;
-            ``never``: it may end; ``essential``: the run cannot go on without it, so its end is an
-            error.
-        environment: variables set for it, such as OMP_NUM_THREADS.
-        nice: how much it yields to others (0 to 19).
-        patience: seconds that it has to return once it is told to stop.
-        until: when its work is to be done (of this process's monotonic clock), passed to the
-            function under this name, as a time of its own clock; None for no such argument. What
-            travels is how many seconds are left when it starts.
-    """
-
-    name: str
-    target: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    count: int = 1
-    restart: Literal["always", "until_done", "never", "essential"] = "always"
-    environment: Mapping[str, str] = field(default_factory=dict)
-    nice: int = 0
-    patience: float = PATIENCE
-    until: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.count < 0 or not 0 <= self.nice <= 19:
-            raise ValueError(
-                f"role {self.name}: count must be at least 0 and nice 0 to 19, "
-                f"got {self.count} and {self.nice}"
-            )
-        if self.target.count(":") != 1:
-            raise ValueError(f"role {self.name}: target {self.target!r} is not module:function")
-        if self.restart not in ("always", "until_done", "never", "essential"):
-            raise ValueError(
-                f"role {self.name}: restart must be always, until_done, never or essential"
-            )
-        if not self.patience > 0:
-            raise ValueError(f"role {self.name}: patience must be positive, got {self.patience}")
 
 
 class ProcessDiedError(RuntimeError):
@@ -108,7 +57,7 @@ class _Child:
     number: int
     name: str
     index: int
-    process: subprocess.Popen[bytes]
+    process: Process
     began: float
     failures: int = 0
     restart_at: float | None = None  # When it is started again, if it is down.
@@ -127,6 +76,7 @@ class Supervisor(Closing):
         claim: of the directory, where it is claimed already; closed at the end.
         metrics: where this process and all others offer their figures, if they do; the processes'
             ports follow in the order of the roles.
+        start: starts processes elsewhere; they are this one's children by default.
 
     Raises:
         ValueError: if another run lives in the directory.
@@ -141,14 +91,17 @@ class Supervisor(Closing):
         early: float = 5.0,
         claim: Claim | None = None,
         metrics: Exporting | None = None,
+        start: Start | None = None,
     ) -> None:
         self.run_dir = run_dir
         self.restarts: Counter[str] = Counter()
         self._failures, self._early = failures, early
         self._children: list[_Child] = []
+        self._told: dict[str, int] = {}
         self._stopped = False
         self._claim = claim or Claim(run_dir)
         self._metrics, self._exporter = metrics, None
+        self._where = start or self._spawn
         try:
             withdraw(run_dir)  # What a run left that was killed, or that this folder is a copy of.
             (run_dir / "logs").mkdir(exist_ok=True)
@@ -177,7 +130,9 @@ class Supervisor(Closing):
         return {
             child.name: child.process.pid
             for child in self._children
-            if child.process.poll() is None and role in (None, child.role.name)
+            if child.process.pid
+            and child.process.poll() is None
+            and role in (None, child.role.name)
         }
 
     def done(self, role: str) -> bool:
@@ -203,15 +158,18 @@ class Supervisor(Closing):
                     continue
                 child.restart_at = now + self._mourn(child, code, now - child.began)
             if now >= child.restart_at:
-                code = child.process.returncode
+                code, where = child.process.returncode, child.process.where
+                assert code is not None
+                where = f" on {where}" * bool(where)
+                child.process.close()
                 child.process = self._start(child.role, child.number, child.name, child.index)
                 child.began, child.restart_at = now, None
                 self.restarts[child.role.name] += 1
                 news.append(
-                    f"{child.name} ended {_how(code)} and was started again "
+                    f"{child.name} ended {_how(code)}{where} and was started again "
                     f"(restarts of {child.role.name}: {self.restarts[child.role.name]})"
                 )
-        if news:
+        if self._told != {child.name: child.process.pid for child in self._children}:
             self._tell_who_is_who()
         return news
 
@@ -247,57 +205,29 @@ class Supervisor(Closing):
         for name in reversed(dict.fromkeys(child.role.name for child in self._children)):
             crew = [child.process for child in self._children if child.role.name == name]
             for process in crew:
-                process.send_signal(signal.SIGTERM)
+                process.terminate()
             _wait(crew, min(deadline, time.monotonic() + _MOMENT))
         everyone = [child.process for child in self._children]
         _wait(everyone, deadline)
         for process in everyone:
             process.kill()
             process.wait()
-            if process.stdin is not None:
-                process.stdin.close()
+            process.close()
         if self._exporter is not None:
             self._exporter.close()
         withdraw(self.run_dir)
         (self.run_dir / PROCESSES).unlink(missing_ok=True)
         self._claim.close()
 
-    def _start(self, role: Role, number: int, name: str, index: int) -> subprocess.Popen[bytes]:
-        log = self.run_dir / "logs" / f"{name}.log"
-        # An empty entry is the current folder, which -P keeps off the child's path: modules of the
-        # person's own may lie there that are called like ours.
-        path = os.pathsep.join(filter(None, sys.path))
-        with log.open("ab") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START],
-                stdin=subprocess.PIPE,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": path, **role.environment},
-                pass_fds=[self._claim.inherited],
-                # A Ctrl-C at the terminal is the parent's to pass on, in order.
-                start_new_session=True,
-            )
-        task = {
-            "target": role.target,
-            "arguments": dict(role.arguments),
-            "run_dir": str(self.run_dir),
-            "number": number,
-            "name": name,
-            "role": role.name,
-            "metrics": None if self._metrics is None else self._metrics.of(index + 1),
-            "nice": role.nice,
-            "patience": role.patience,
-            "parent": os.getpid(),
-            "seconds": None if role.until is None else role.until - time.monotonic(),
-        }
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # It died at once: check() will see.
-            process.stdin.write(json.dumps(task).encode() + b"\n")
-            process.stdin.flush()
-        return process
+    def _start(self, role: Role, number: int, name: str, index: int) -> Process:
+        metrics = None if self._metrics is None else self._metrics.of(index + 1)
+        return self._where(role, name, {**task_of(role, number, name), "metrics": metrics})
+
+    def _spawn(self, role: Role, name: str, task: Mapping[str, Any]) -> LocalProcess:
+        return spawn(self.run_dir, name, task, role.environment, self._claim)
 
     def _tell_who_is_who(self) -> None:
+        self._told = {child.name: child.process.pid for child in self._children}
         temporary = self.run_dir / f"{PROCESSES}.tmp"
         with contextlib.suppress(OSError):  # Nobody depends on it: a full disk ends no run.
             temporary.write_text(json.dumps(self.pids()) + "\n")
@@ -317,7 +247,7 @@ def _how(code: int) -> str:
     return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
 
 
-def _wait(processes: Sequence[subprocess.Popen[bytes]], deadline: float) -> None:
+def _wait(processes: Sequence[Process], deadline: float) -> None:
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, deadline - time.monotonic()))

@@ -12,7 +12,9 @@ worker   holds the newest weights and answers; several share the work
 actor    plays two halves of its games: while one waits for its moves, the other is stepped
 ======== ==========================================================================================
 
-The driver is this module; learner, worker and actor are those beside it. Actor, learner, limiter,
+The driver is this module; learner, worker and actor are those beside it, and who they are stands in
+``marl.remote.crew``. They are children of the driver, or Ray places them on the machines of a
+cluster (``transport.cluster``). Actor, learner, limiter,
 monitor and checkpoints are those of ``marl.runs.train``, with the remote sides of the seams
 between them. What is learned now depends on the clock: which weights chose a move, and when a
 sequence arrived. All else is as in one process: run directory, configuration, curves and resume.
@@ -24,7 +26,6 @@ inserted twice (``marl.remote.replay``). Games that were being played begin anew
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -35,27 +36,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from marl.remote.helper import free_address, torchrun
-from marl.remote.shard import draws, role
+from marl.remote.crew import Counts, crew, open_binding
 from marl.runs.checkpoint import CheckpointStore
-from marl.runs.config import TrainConfig, load_config, to_dict
+from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
 from marl.runs.monitor import read_metrics
 from marl.runs.roster import find_partners, refuse_export, starting_weights
 from marl.runs.saving import refuse_second, write_config
 from transport.binding import Binding, server_keys
-from transport.broker import roles
 from transport.claim import Claim
+from transport.cluster import LOCAL, Cluster, load_ray
 from transport.endpoints import FileEndpoints
 from transport.exporter import Exporting
-from transport.launch import Role, Supervisor
+from transport.launch import Supervisor
 from transport.registry import ROLE as REGISTRY
 from transport.registry import Registry
 from transport.signals import StopFlag
-
-SAVING = 2.5
-"""Seconds that the learner has to save when the run is interrupted; what does not fit in there is
-kept by the checkpoint before."""
-
 
 PATIENCE = 300.0
 """Seconds that the learner waits for a sequence before it gives the run up, by default."""
@@ -86,6 +81,7 @@ def train_distributed(
     learners: int = 1,
     metrics: Exporting | None = None,
     brokers: int = 1,
+    cluster: str | None = None,
 ) -> Trained:
     """Trains like ``marl.runs.train.train``, in processes of its own.
 
@@ -106,125 +102,81 @@ def train_distributed(
             ``torchrun`` they are its processes.
         metrics: where its processes offer their figures, if they do.
         brokers: that share the pool's clients and workers; each needs a worker.
+        cluster: the address of the Ray cluster on whose machines they are placed, or ``auto`` for
+            one of this machine; None for children of this process.
 
     Raises:
-        ValueError: if there is no budget or an argument is out of range, ``run_dir`` holds a run
+        ValueError: if there is no budget or an argument is out of range, there is no such cluster,
+            ``run_dir`` holds a run
             and ``resume`` is not set, or holds none and it is, or another run lives there.
         ProcessDiedError: if a process keeps dying, or nothing arrives that could be learned from.
     """
     until = None if minutes is None else time.monotonic() + 60 * minutes
     if until is None and updates is None:
         raise ValueError("training needs a budget: give minutes, updates or both")
-    for name, count, least in (
-        ("workers", workers, 1),
-        ("actors", actors, 1),
-        ("shards", shards, 0),
-        ("learners", learners, 1),
-        ("brokers", brokers, 1),
-    ):
-        if count < least:
-            raise ValueError(f"{name} must be at least {least}, got {count}")
-    if learners > 1 and not shards:
-        raise ValueError("several learners draw from shards of replay: give --replay-shards")
-    if brokers > workers:
-        raise ValueError(f"{brokers} brokers need as many workers, got {workers}")
+    counts = Counts(workers, actors, shards, learners, brokers)
     if config.learner.batch % learners:
         raise ValueError(
             f"learner.batch={config.learner.batch} cannot be shared by {learners} learners: choose "
             "a multiple"
         )
     _refuse(config, run_dir, resume)
+    if cluster is not None:
+        _refuse_cluster(cluster, config)
     if resume and updates is not None and (done := progress(run_dir)).updates >= updates:
         print(f"{run_dir} has {done.updates:,} updates: nothing is left to do", file=sys.stderr)
         return done
-    binding = binding or Binding()
-    options = {
-        "updates": updates,
-        "device": device,
-        "patience": patience,
-        "addresses": {role: binding.address(role) for role in ("replay", "weights")},
-        "keys": binding.server,
-        "shards": shards,
-        "learners": learners,
-    }
-    elsewhere = torchrun()[1] > 1  # The helpers are processes of torchrun's.
-    rendezvous = "env://" if elsewhere else free_address()
-    doors = {role: binding.address(role) for role in listening(shards, brokers)}
-    own = {"keys": binding.own}
-    single = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    crew = [
-        Role(
-            "broker",
-            "transport.broker:run_broker",
-            {
-                "workers": workers,
-                "lease": lease,
-                "brokers": brokers,
-                "addresses": doors,
-                "keys": binding.server,
-            },
-            brokers,
-        ),
-        Role(
-            "shard",
-            "marl.remote.shard:hold",
-            {"shards": shards, "addresses": doors, "keys": binding.server},
-            shards,
-            environment=single,
-            patience=SAVING,
-        ),
-        Role("worker", "marl.remote.worker:answer", own, workers, environment=single),
-        Role(
-            "actor",
-            "marl.remote.actor:play",
-            {"actors": actors, "shards": shards, **own},
-            actors,
-            environment=single,
-        ),
-        Role(
-            "learner",
-            "marl.remote.learner:learn",
-            {**options, "rendezvous": rendezvous},
-            restart="until_done",
-            patience=SAVING,
-            until=math.inf if until is None else until,
-        ),
-        Role(
-            "helper",
-            "marl.remote.helper:help_learn",
-            {
-                "learners": learners,
-                "address": rendezvous,
-                "shards": shards,
-                "device": device,
-                "keys": binding.server,
-            },
-            0 if elsewhere else learners - 1,
-            restart="until_done",
-        ),
-    ]
-    if metrics is not None:
-        metrics.check(1 + sum(role.count for role in roles))
-    with Claim(run_dir) as claim:
+    with ExitStack() as stack:
+        claim = stack.enter_context(Claim(run_dir))
         if not resume:
             refuse_second(run_dir)  # Nobody else can make it a run's from here on.
+        placed = None
+        if cluster is not None:
+            gpus = counts.learners * float(device == "cuda")
+            placed = stack.enter_context(Cluster(cluster, run_dir, counts.cpus, gpus))
+        if not resume:
             write_config(config, run_dir)
+        if placed is not None:
+            placed.files[CONFIG_FILE] = (run_dir / CONFIG_FILE).read_text()
+            if binding is None and cluster != LOCAL:
+                binding = open_binding(placed.host, run_dir / "keys", counts)
+        binding = binding or Binding()
+        processes = crew(
+            counts,
+            binding,
+            updates=updates,
+            until=until,
+            device=device,
+            lease=lease,
+            patience=patience,
+            host=None if placed is None else placed.host,
+        )
         about = {
             "config": to_dict(config),
             "actors": actors,
             "shards": shards,
             "troupe": version("troupe"),
         }
-        supervise = partial(Supervisor, run_dir, crew, claim=claim, metrics=metrics)
-        _drive(run_dir, supervise, lambda: _registry(run_dir, binding, about))
+        if metrics is not None:
+            metrics.check(1 + sum(role.count for role in processes))
+        start = None if placed is None else placed.start
+        supervise = partial(
+            Supervisor, run_dir, processes, claim=claim, metrics=metrics, start=start
+        )
+        _drive(run_dir, supervise, placed, lambda: _registry(run_dir, binding, about))
     return progress(run_dir)
 
 
-def listening(shards: int = 0, brokers: int = 1) -> list[str]:
-    """The roles of a run that listen, beside its registry."""
-    pool = [name for k in range(brokers) for name in roles("pool", k, brokers)]
-    table = [name(k) for k in range(shards) for name in (role, draws)] or ["replay"]
-    return [*pool, *table, "weights"]
+def _refuse_cluster(address: str, config: TrainConfig) -> None:
+    """Raises ValueError where a run cannot be placed on a cluster."""
+    load_ray(address)
+    if address != LOCAL and not all(
+        setting.batched(1).phrasebook.closed for setting in config.settings()
+    ):
+        raise ValueError(
+            f"{', '.join(config.games)} has a phrasebook that grows, which processes share through "
+            "the folder of the run: train it on one machine (--cluster auto, or none)"
+        )
 
 
 def progress(run_dir: Path) -> Trained:
@@ -272,6 +224,7 @@ def _registry(run_dir: Path, binding: Binding, about: Mapping[str, Any]) -> Regi
 def _drive(
     run_dir: Path,
     start: Callable[[], Supervisor],
+    cluster: Cluster | None,
     open_to_others: Callable[[], Registry | None],
 ) -> None:
     """Keeps the processes going until the learner is done or somebody interrupts."""
@@ -284,8 +237,8 @@ def _drive(
             if (registry := open_to_others()) is not None:
                 stack.callback(registry.close)
             while not stop() and not crew.done("learner"):
-                for news in crew.check():
-                    print(news, file=sys.stderr)
+                for news in (*crew.check(), *(cluster.news() if cluster else ())):
+                    print(news, file=sys.stderr, flush=True)
                 shown = _show(log, shown)
                 if registry is None:
                     time.sleep(0.05)

@@ -45,7 +45,7 @@ def help_learn(
         address: where rank 0 waits (see ``marl.learning.group.Learners``).
         shards: processes that hold replay.
         device: where the network learns.
-        keys: folder of the server's keys, if the run has any.
+        keys: the file of a host's keys, if the run has any.
 
     Raises:
         RuntimeError: if one of the others has gone.
@@ -54,7 +54,7 @@ def help_learn(
     if wait_for(run_dir, draws(0), stop) is None:
         return
     group = Learners(number + 1, learners, address, device)
-    binding = Binding(folder=None if keys is None else Path(keys))
+    binding = Binding(file=None if keys is None else Path(keys))
     run = LearnerRun(load_config(run_dir), run_dir, device, binding, shards, group)
     with contextlib.closing(run):
         run.learner.load_state(unflatten(*group.share({}, {})))
@@ -64,11 +64,11 @@ def help_learn(
                 run.learner.update()
 
 
-def free_address() -> str:
-    """Where rank 0 may wait for others on this machine."""
+def free_address(host: str = "127.0.0.1") -> str:
+    """Where rank 0 may wait for others, at an address of this machine."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+        probe.bind((host, 0))
+        return f"tcp://{host}:{probe.getsockname()[1]}"
 
 
 def torchrun() -> tuple[int, int]:

@@ -296,7 +296,8 @@ def learn(
             except OSError as error:  # It has no room, and would have none if it began again.
                 raise FatalError(f"{error.filename}: {error.strerror}") from error
     if group is not None:
-        group.say(STOP)
+        with contextlib.suppress(LearnerGoneError):  # They were told to stop, too.
+            group.say(STOP)
     if run.hungry > patience:
         raise FatalError(
             f"no sequences have come for {patience:g} s: {missing(run_dir, binding.own)}"

@@ -150,3 +150,9 @@ def ignore_signals(run_dir, number, stop):
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, signal.SIG_IGN)
     stubborn(run_dir, number, stop)
+
+
+def sleeper_with_keys(run_dir, number, stop, keys):
+    """Says which keys it was given, and waits to be told."""
+    print(keys, flush=True)
+    sleeper(run_dir, number, stop)

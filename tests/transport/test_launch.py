@@ -12,7 +12,8 @@ import pytest
 
 from tests.transport.parts import client
 from transport import child, sockets
-from transport.launch import PATIENCE, ProcessDiedError, Role, Supervisor
+from transport.launch import ProcessDiedError, Role, Supervisor
+from transport.processes import PATIENCE
 
 ROLES = "tests.transport.roles"
 

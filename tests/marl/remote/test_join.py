@@ -41,7 +41,8 @@ class OpenDriver(Driver):
     CODE = (
         "import json, sys; from pathlib import Path\n"
         "from marl.runs.config import from_dict\n"
-        "from marl.remote.driver import listening, train_distributed\n"
+        "from marl.remote.crew import listening\n"
+        "from marl.remote.driver import train_distributed\n"
         "from transport.binding import parse_binding\n"
         "config, run_dir, options = json.loads(sys.stdin.readline())\n"
         "from transport.exporter import Exporting\n"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from marl.remote.driver import train_distributed
-from marl.remote.helper import torchrun, was_restarted
+from marl.remote.driver import progress, train_distributed
+from marl.remote.helper import free_address, torchrun, was_restarted
 from scripts import cli
 from tests.marl.remote.test_remote_run import CONFIG, Driver, metrics
 from tests.transport.test_launch import until
@@ -29,6 +33,47 @@ def test_a_helper_may_be_killed_and_all_go_on_from_the_last_checkpoint(tmp_path)
         driver.process.wait()
     entry = metrics(driver.run_dir)[-1]
     assert entry["ledger/lost"] == entry["ledger/balance"] == 0
+
+
+TINY = (
+    *("--agent.hidden", "16", "--agent.memory", "16", "--agent.text-hidden", "32"),
+    *(
+        "--actor.num-games",
+        "16",
+        "--replay.capacity",
+        "4000",
+        "--replay.capacity-bytes",
+        "16777216",
+    ),
+    *("--learner.batch", "8", "--warm-up", "20", "--evaluate-games", "4"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_torchrun_starts_learners_as_well(tmp_path):
+    """Rank 0 is the run's driver, whose learner they join; all end when it is done."""
+    path = os.pathsep.join(filter(None, sys.path))
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+        *("--master-port", str(free_address().rpartition(":")[2]), "-m", "scripts.cli"),
+        *("train", "hanabi:2@small", "--workers", "1", "--replay-shards", "1", "--updates", "20"),
+        *("--run-dir", tmp_path / "run", *TINY),
+    ]
+    done = subprocess.run(
+        list(map(str, command)),
+        env={**os.environ, "PYTHONPATH": path},
+        timeout=800,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert progress(tmp_path / "run").updates == 20
+    assert "20 updates" in done.stdout
+    entry = metrics(tmp_path / "run")[-1]
+    assert entry["ledger/lost"] == entry["ledger/balance"] == 0
+    assert not list((tmp_path / "run" / "logs").glob("helper*"))  # They are torchrun's.
 
 
 @pytest.mark.parametrize(
