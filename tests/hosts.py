@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 
 def _ip(*words: str) -> None:
@@ -24,6 +27,22 @@ def why_not() -> str:
     except subprocess.CalledProcessError as error:
         return f"network namespaces cannot be made here: {error.stderr.decode().strip()}"
     return ""
+
+
+def joining(
+    *options: object, on: Sequence[str] = (), first: Sequence[str] = (), **how: Any
+) -> subprocess.Popen[bytes]:
+    """Starts ``troupe join``.
+
+    Args:
+        options: what follows it.
+        on: words that run a command on a host, as ``Hosts.on`` gives them.
+        first: folders to be looked into for modules before all others.
+        how: passed on to ``Popen``.
+    """
+    path = os.pathsep.join([*first, *filter(None, sys.path)])
+    command = [*on, sys.executable, "-m", "scripts.cli", "join", *map(str, options)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, **how)
 
 
 class Hosts:

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.hosts import hosts, why_not
+from tests.hosts import hosts, joining, why_not
 from tests.marl.remote.test_join import OpenDriver
 from tests.marl.remote.test_remote_run import CONFIG, metrics
 from tests.transport.parts import until
@@ -54,22 +54,20 @@ class Guest:
     def __init__(self, network, name, role, folder, *, clock=False, relayed=False):
         self.role, self.run_dir = role, folder / f"{name}-{time.monotonic_ns()}"
         head = "127.0.0.1" if relayed else network.addresses["head"]
-        path = [*filter(None, sys.path)]
+        first = []
         if clock:
-            wrong = folder / "clock"
-            wrong.mkdir(exist_ok=True)
-            (wrong / "sitecustomize.py").write_text(CLOCK)
-            path.insert(0, str(wrong))
+            first = [str(folder / "clock")]
+            (folder / "clock").mkdir(exist_ok=True)
+            (folder / "clock" / "sitecustomize.py").write_text(CLOCK)
         peers = [f"{part}=tcp://{head}:{port}" for part, port in PORTS.items()]
-        command = [
-            *network.on(name), sys.executable, "-m", "scripts.cli", "join",
-            f"tcp://{head}:{PORTS['registry']}", "--role", role, "--patience", 600,
-            "--keys", folder / "keys" / "clients" / f"{name}.json", "--run-dir", self.run_dir,
-            "--metrics-port", 0, *(["--peer", *peers] if relayed else []),
-        ]  # fmt: skip
-        self.process = subprocess.Popen(
-            list(map(str, command)),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        key = folder / "keys" / "clients" / f"{name}.json"
+        options = ("--role", role, "--patience", 600, "--keys", key, "--run-dir", self.run_dir)
+        if relayed:
+            options = (*options, "--peer", *peers)
+        self.process = joining(
+            *(f"tcp://{head}:{PORTS['registry']}", *options, "--metrics-port", 0),
+            on=network.on(name),
+            first=first,
             start_new_session=True,
         )
         self.watch = Watch(network.on(name), self.run_dir, folder / f"{self.run_dir.name}.jsonl")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -20,7 +17,7 @@ from marl.runs.config import ActorConfig, TrainConfig
 from marl.runs.roster import load
 from marl.runs.state import unflatten
 from marl.runs.train import train
-from tests.hosts import hosts, why_not
+from tests.hosts import hosts, joining, why_not
 from tests.marl.remote.test_join import OpenDriver
 from tests.marl.remote.test_remote_run import books
 from tests.transport.parts import until
@@ -52,22 +49,13 @@ def test_three_hosts_train_and_a_cable_is_pulled(tmp_path):
             bind="tcp://0.0.0.0:5555",
             keys=str(keys),
         )
+        address = f"tcp://{network.addresses['head']}:5555"
         joined = []
         try:
             for name, role in (("one", "worker"), ("two", "actor")):
-                command = [
-                    *network.on(name),
-                    *(sys.executable, "-m", "scripts.cli", "join"),
-                    f"tcp://{network.addresses['head']}:5555",
-                    *("--role", role, "--keys", keys / "clients" / f"{name}.json"),
-                    *("--run-dir", tmp_path / name),
-                ]
-                path = os.pathsep.join(filter(None, sys.path))
-                joined.append(
-                    subprocess.Popen(
-                        list(map(str, command)), env={**os.environ, "PYTHONPATH": path}
-                    )
-                )
+                key = keys / "clients" / f"{name}.json"
+                options = ("--role", role, "--keys", key, "--run-dir", tmp_path / name)
+                joined.append(joining(address, *options, on=network.on(name)))
             own = FileEndpoints(tmp_path / "two")
             until(lambda: own.address("replay") is not None, 120)
             assert own.address("replay").startswith(f"tcp://{network.addresses['head']}:")
@@ -132,22 +120,14 @@ def test_hosts_learn_what_one_machine_learns(tmp_path):
             bind="tcp://0.0.0.0:5555",
             keys=str(tmp_path / "keys"),
         )
+        address = f"tcp://{network.addresses['head']}:5555"
         joined = []
         try:
             for name in ("one", "two"):
-                command = [
-                    *network.on(name),
-                    *(sys.executable, "-m", "scripts.cli", "join"),
-                    f"tcp://{network.addresses['head']}:5555",
-                    *("--role", "worker", "actor", "--run-dir", tmp_path / f"host-{name}"),
-                    *("--keys", tmp_path / "keys" / "clients" / "guest.json", "--patience", 20),
-                ]
-                path = os.pathsep.join(filter(None, sys.path))
-                joined.append(
-                    subprocess.Popen(
-                        list(map(str, command)), env={**os.environ, "PYTHONPATH": path}
-                    )
-                )
+                key = tmp_path / "keys" / "clients" / "guest.json"
+                options = ("--role", "worker", "actor", "--keys", key, "--patience", 20)
+                options = (*options, "--run-dir", tmp_path / f"host-{name}")
+                joined.append(joining(address, *options, on=network.on(name)))
             assert driver.process.wait(2400) == 0
         finally:
             for process in (*joined, driver.process):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -21,6 +18,7 @@ from marl.remote.learner import LearnerRun
 from marl.runs.config import to_dict
 from marl.runs.saving import write_config
 from scripts import cli
+from tests.hosts import joining
 from tests.marl.remote.test_remote_run import CONFIG, Driver, books
 from tests.transport.parts import until
 from tests.transport.test_launch import alive
@@ -60,12 +58,7 @@ def guest():
     started = []
 
     def start(*options):
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "scripts.cli", "join", *map(str, options)],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-        )
+        started.append(joining(*options))
         return started[-1]
 
     yield start
