@@ -119,7 +119,7 @@ def test_who_has_gone_to_another_broker_comes_back(tmp_path):
 
 
 def test_a_broker_that_nobody_works_for_sends_its_clients_away(tmp_path, monkeypatch):
-    monkeypatch.setattr("transport.broker._ALONE", 0.1)
+    monkeypatch.setattr("transport.broker._ALONE", 1.0)
     with several(tmp_path, 2, 0) as pool:
         addresses = find_endpoints(tmp_path, "pool")
         with Client(addresses, config=ClientConfig(timeout=10.0, retry=60.0)) as client:
@@ -130,8 +130,11 @@ def test_a_broker_that_nobody_works_for_sends_its_clients_away(tmp_path, monkeyp
             until(lambda: pool.spread("workers") == [0, 1])
             assert client.result(ticket).tensors["y"] == 6
             moved = client.endpoint != addresses[there]
-            assert pool.brokers[addresses.index(client.endpoint)].part.figures["workers"] == 1
-            assert moved == bool(client.counts["resent"])
+            here = pool.brokers[addresses.index(client.endpoint)].part
+            # Worker and client look for each other, so the worker may have moved once more.
+            until(lambda: here.figures["workers"] == 1)
+            # It may have come and gone several times before the worker was there.
+            assert client.counts["resent"] or not moved
 
 
 def test_what_is_silent_costs_the_loop_nothing_that_grows(tmp_path, monkeypatch):
