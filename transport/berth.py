@@ -76,8 +76,8 @@ class Berth:
         os.environ.update(outfit["environment"])
         told = json.loads(task)
         if context.get_node_id() == outfit["node"]:
-            claim, self._log = Claim.join(Path(outfit["run_dir"])), None
             folder = Path(outfit["run_dir"])
+            claim, self._log = Claim.join(folder), None
         else:
             folder = self._folder = _own_folder(name)
             claim = Claim(folder)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games import chance
 from games.core import Step
 from games.text import PAD, Phrasebook
 
@@ -15,11 +16,8 @@ NUMBERS = 6
 
 
 def mix(seeds: NDArray[np.uint64], count: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """A random number of each seed and count (SplitMix64, Vigna 2015)."""
-    x = seeds + count.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    """A random number of each seed and count."""
+    return chance.mix(seeds + count.astype(np.uint64) * chance.GOLDEN + np.uint64(1))
 
 
 class Toy:
