@@ -161,7 +161,7 @@ class Client(Closing):
         self._stats: dict[str, float] | None = None
         self._to = where.role if isinstance(where, Published) else "endpoint"
         self._seconds = metrics.Histogram()
-        self._context = zmq.Context()
+        self._context = sockets.new_context()
         self._socket = sockets.new_socket(
             self._context,
             zmq.DEALER,

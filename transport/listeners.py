@@ -52,7 +52,7 @@ class Listeners:
     def __init__(self, run_dir: Path, keys: ServerKeys | None = None) -> None:
         self._run_dir, self._keys = run_dir, keys
         self._all: list[Listener] = []
-        self._context: Context = zmq.Context()
+        self._context: Context = sockets.new_context()
         self.door = None if keys is None else Doorkeeper(self._context, keys)
 
     def listen(

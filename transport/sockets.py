@@ -42,6 +42,7 @@ _MORE = int(zmq.SNDMORE)
 NOBLOCK = int(zmq.NOBLOCK)
 """Flag of a ``send`` that does not wait."""
 
+
 COPIED = 64 * 1024
 """Bytes up to which it is cheaper to copy a frame than to keep track of it."""
 
@@ -78,6 +79,21 @@ class Bounds:
 
 
 BOUNDS = Bounds()
+
+
+class _Context(zmq.Context[Socket]):
+    def __del__(self) -> None:
+        """Nothing; the library's own may wait for ever (see ``new_context``)."""
+
+
+def new_context() -> Context:
+    """A context that is closed by whoever made it, and never by the garbage collector.
+
+    The library's own is closed there and waits until all its sockets are. Where they are garbage in
+    one cycle with it, as after an error whose traceback holds both, the collector comes to the
+    context first and waits for ever. One that is forgotten stays until its process ends.
+    """
+    return _Context()
 
 
 def new_socket(

@@ -169,7 +169,7 @@ class Subscriber:
         self._life = 0
         self._own = b"@" + secrets.token_bytes(12)
         self._asked = time.monotonic()
-        self._context = zmq.Context()
+        self._context = sockets.new_context()
         self._socket = sockets.new_socket(self._context, zmq.SUB, bounds=_QUEUE)
         for topic in (_ALL, self._own):
             self._socket.subscribe(topic)

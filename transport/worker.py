@@ -97,7 +97,7 @@ class Worker:
         self._infer, self._config, self._keys = infer, config, keys
         self._weights, self._load = weights, load
         self._ready = wire.encode(Header(Kind.READY, worker=config.number), description)
-        self._context = zmq.Context()
+        self._context = sockets.new_context()
         self._socket: sockets.Socket | None = None
         self.version = 0
         self.leases = 0

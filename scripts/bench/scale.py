@@ -218,7 +218,7 @@ class _Crowd:
 
     def __init__(self, run_dir: Path, role: str, numbers: range, brokers: int, keyed: bool) -> None:
         keys = load_client_keys(own_keys(run_dir / "keys")) if keyed else None
-        self._context: sockets.Context = zmq.Context()
+        self._context: sockets.Context = sockets.new_context()
         self._context.set(zmq.MAX_SOCKETS, len(numbers) + 8)
         endpoints = [find_endpoint(run_dir, role.format(number)) for number in range(brokers)]
         self.sockets = []

@@ -42,7 +42,7 @@ def run(seconds: float) -> Iterator[Row]:
         rows of round trips and bandwidth, for every transport and payload.
     """
     share = seconds / (len(TRANSPORTS) * len(PAYLOADS) * 2 * 2 * TURNS)
-    with tempfile.TemporaryDirectory() as folder, zmq.Context() as context:
+    with tempfile.TemporaryDirectory() as folder, sockets.new_context() as context:
         for number, (transport, address) in enumerate(TRANSPORTS.items()):
             run_dir = Path(folder) / str(number)
             if "CURVE" in transport:
@@ -183,7 +183,7 @@ def serve(run_dir: Path, number: int, stop: Callable[[], bool], *, side: str, ad
     send, receive = SIDES[side]
     keyed = (run_dir / "keys").exists()
     keys = load_server_keys(run_dir / "keys") if keyed else None
-    context = zmq.Context()
+    context = sockets.new_context()
     door = Doorkeeper(context, keys) if keys is not None else None
     poller = zmq.Poller()
     echo, sink = (sockets.new_socket(context, zmq.DEALER) for _ in range(2))

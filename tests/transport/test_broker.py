@@ -251,7 +251,7 @@ def test_figures_can_be_asked_for(tmp_path):
 def test_damaged_messages_are_counted_and_honest_traffic_goes_on(tmp_path):
     with pool(tmp_path) as (broker, _), client(tmp_path, retry=0.5) as caller:
         caller.call(rows(0))
-        context = zmq.Context()
+        context = sockets.new_context()
         fools = []
         for role in ("pool", "pool-workers"):
             fool = sockets.new_socket(context, zmq.DEALER)
@@ -281,7 +281,7 @@ def test_an_answer_to_something_else_is_refused(tmp_path):
     """A worker cannot answer, in a client's name, what it was not asked."""
     config = BrokerConfig(tmp_path, pool=PoolConfig(silence=60))
     broker = Thread(lambda: Broker(Batch(), config))
-    context = zmq.Context()
+    context = sockets.new_context()
     liar = sockets.new_socket(context, zmq.DEALER, identity=b"liar")
     sockets.connect(liar, find_endpoint(tmp_path, "pool-workers"))
     liar.rcvtimeo = liar.sndtimeo = 5000

@@ -18,7 +18,7 @@ from transport.endpoints import find_endpoint
 
 @pytest.fixture
 def listener():
-    with zmq.Context() as context, sockets.new_socket(context, zmq.ROUTER) as socket:
+    with sockets.new_context() as context, sockets.new_socket(context, zmq.ROUTER) as socket:
         yield socket
 
 

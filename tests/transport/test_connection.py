@@ -11,6 +11,7 @@ import pytest
 import zmq
 
 from tests.transport.parts import Thread, double, pool, rows, until
+from transport import sockets
 from transport.client import Client, ClientConfig
 from transport.connection import Published
 from transport.door import RefusedError
@@ -137,7 +138,7 @@ def test_a_stranger_at_the_old_port_who_refuses_us_is_no_reason_to_give_up(tmp_p
         first.stop()
         with taken(where):
             second = service(tmp_path, 5)
-        context = zmq.Context()
+        context = sockets.new_context()
         stranger = context.socket(zmq.ROUTER)
         stranger.linger = 0
         own = load_server_keys(tmp_path / "keys")

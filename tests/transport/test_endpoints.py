@@ -31,7 +31,7 @@ def test_endpoints_of_another_life_are_nobodys(tmp_path):
 
 
 def test_other_machines_read_what_is_advertised(tmp_path):
-    with zmq.Context() as context:
+    with sockets.new_context() as context:
         socket = sockets.new_socket(context, zmq.ROUTER)
         address = sockets.bind(
             socket, "tcp://127.0.0.1:0@head.example", run_dir=tmp_path, role="pool"

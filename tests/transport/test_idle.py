@@ -40,7 +40,7 @@ def keys(tmp_path):
 @contextlib.contextmanager
 def idlers(endpoint, keys, kind, count=6):
     """Connections that never say anything; they come one after the other."""
-    with zmq.Context() as context:
+    with sockets.new_context() as context:
         opened = []
         for _ in range(count):
             socket = sockets.new_socket(context, kind, bounds=QUICK)
@@ -126,7 +126,7 @@ def test_the_other_process_of_the_bench_beside_idle_connections(tmp_path, attemp
         target=wire_bench.serve, args=(tmp_path, 0, stop.is_set), kwargs=options, daemon=True
     )
     server.start()
-    with zmq.Context() as context:
+    with sockets.new_context() as context:
         connection = wire_bench._connect(context, tmp_path, "ours")
         for socket in connection.values():
             socket.rcvtimeo = 3000
@@ -185,7 +185,7 @@ def test_a_receive_never_waits(tmp_path):
     returned = threading.Event()
 
     def receive(kind):
-        with zmq.Context() as context, sockets.new_socket(context, kind) as socket:
+        with sockets.new_context() as context, sockets.new_socket(context, kind) as socket:
             sockets.bind(socket, "ipc", run_dir=Path(tmp_path), role="pool")
             assert sockets.receive(socket) is None
             with pytest.raises(zmq.Again):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket as plain
 import tempfile
 import time
@@ -30,9 +31,25 @@ from transport.worker import Worker, WorkerConfig
 
 @pytest.fixture
 def context():
-    context = zmq.Context()
+    context = sockets.new_context()
     yield context
     context.destroy(linger=0)
+
+
+class Forgetful:
+    """Holds a context, a socket of it and, as a traceback would, itself."""
+
+    def __init__(self):
+        self.context = sockets.new_context()
+        self.socket = sockets.new_socket(self.context, zmq.DEALER)
+        self.socket.connect("tcp://127.0.0.1:9")
+        self.itself = self
+
+
+@pytest.mark.timeout(20, method="thread")
+def test_the_garbage_collector_waits_for_no_socket():
+    Forgetful()
+    assert gc.collect()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +108,7 @@ def test_a_listener_that_nobody_started_is_missed_by_name(tmp_path):
 def test_a_restarted_listener_takes_its_port_again(tmp_path):
     endpoints = []
     for _ in range(3):
-        with zmq.Context() as context, sockets.new_socket(context, zmq.ROUTER) as listener:
+        with sockets.new_context() as context, sockets.new_socket(context, zmq.ROUTER) as listener:
             endpoints.append(sockets.bind(listener, "tcp", run_dir=tmp_path, role="pool"))
             with sockets.new_socket(context, zmq.ROUTER) as other:  # Not while it is in use.
                 assert endpoints[-1] != sockets.bind(other, "tcp", run_dir=tmp_path, role="other")
