@@ -71,6 +71,7 @@ class GameInfo:
         at_once: games that a training run plays at once at the most, where a game is a world of
             its own that takes memory and a process's time to make.
         hyperparameters: what suits it when it is learned.
+        manager: the same of a manager of it: options, as a name has them.
     """
 
     room: str
@@ -78,6 +79,7 @@ class GameInfo:
     usual: int
     at_once: int = 4096
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    manager: str = ""
 
 
 # Short worlds with rewards at every step, and words that mean nothing until somebody tries them.
@@ -86,6 +88,11 @@ _PARTICLES = Hyperparameters(gamma=0.95, epsilon=0.7, epsilon_spread=4.0, temper
 # Time is in frames here: some eight go by from one piece to the next, two from row to row.
 _BLOCKS = Hyperparameters(gamma=0.996, n_step=5)
 _PARCELS = Hyperparameters(gamma=0.93, n_step=4)
+
+# One word to everybody for a whole game is learned; a word to each in every period is not.
+_SUPPLY = (
+    "manager_deeds=large-supplier@manager_every=30@manager_offers=0.3,0.4,0.5@manager_together=true"
+)
 
 GAMES: dict[str, GameInfo] = {
     "blocks": GameInfo("games.gameboy", (1,), 1, 32, _BLOCKS),
@@ -99,7 +106,7 @@ GAMES: dict[str, GameInfo] = {
     "pursuit": GameInfo("games.zoo", tuple(range(1, 17)), 8, 16),
     "knights-archers-zombies": GameInfo("games.zoo", tuple(range(1, 9)), 4, 16),
     "cooperative-pong": GameInfo("games.zoo", (2,), 2, 16),
-    "supply-chain": GameInfo("games.supply_chain", (2, 3, 4), 3),
+    "supply-chain": GameInfo("games.supply_chain", (2, 3, 4), 3, manager=_SUPPLY),
     "escape-room": GameInfo("games.social", (2, 3, 4, 5), 2),
     "prisoners-dilemma": GameInfo("games.social", (2,), 2),
     "stag-hunt": GameInfo("games.social", (2, 3, 4, 5), 2),
@@ -252,7 +259,12 @@ def parse_all(names: Iterable[str]) -> tuple[Setting, ...]:
 
 
 def complete(
-    names: Iterable[str], players: str | None, preset: str | None, manager: str | None = None
+    names: Iterable[str],
+    players: str | None,
+    preset: str | None,
+    manager: str | None = None,
+    *,
+    suited: bool = False,
 ) -> tuple[str, ...]:
     """Names with what stands beside them on a command line.
 
@@ -261,6 +273,11 @@ def complete(
         players: for those that name no number of players.
         preset: for those that name no option.
         manager: a kind of manager, for those that name none.
+        suited: whether a manager with incentives is to have the options that suit it when it is
+            learned; for names that have none of a manager's.
+
+    Raises:
+        ValueError: if one of these games is unknown.
     """
     found = []
     for name in names:
@@ -270,7 +287,10 @@ def complete(
         if preset is not None and not at:
             at, tail = "@", preset
         if manager is not None and "@manager=" not in f"{at}{tail}":
-            at, tail = "@", f"manager={manager}" + (f"@{tail}" if tail else "")
+            options = [f"manager={manager}", tail]
+            if suited and manager == "incentives" and "@manager_" not in f"{at}{tail}":
+                options.append(find_game(head.partition(":")[0]).manager)
+            at, tail = "@", "@".join(filter(None, options))
         found.append(f"{head}{at}{tail}")
     return tuple(found)
 

@@ -65,9 +65,9 @@ PRESETS: dict[str, Preset] = {
         "small games in which everybody serves itself, such as the supply chain", _SELFISH
     ),
     "managed": Preset(
-        "the same with a manager: a network of its own, and 4,000 updates in which it is idle",
+        "the same with a manager: a network of its own, and 6,000 updates in which it is idle",
         (
-            *(*_SELFISH, "--agent.roles", "^I speak to", "--actor.idle-manager", "4000"),
+            *(*_SELFISH, "--agent.roles", "^I speak to", "--actor.idle-manager", "6000"),
             *("--learner.reward-scale", "0.3"),
         ),
     ),

@@ -45,7 +45,8 @@ class _Session:
     """Preset of the rules of the games that are named without options."""
     manager: Annotated[str | None, tyro.conf.arg(metavar="[KIND]")] = None
     """What manages the games: incentives, if nothing is said behind it, or a control to compare
-    with, such as recommendation, subsidy, shared and none. It becomes a part of their names."""
+    with, such as recommendation, subsidy, shared and none. It becomes a part of their names, with
+    the options that suit a manager of that game; the preset is managed, if none is named."""
     workers: int = 0
     """Processes that infer behind a pool; 0 for all in one process, with the same bits always."""
     actors: int = 1
@@ -149,7 +150,7 @@ class Train(TrainConfig, _Session):
     shape. Without a name they are random."""
 
     def __post_init__(self) -> None:
-        names = complete(self.games, self.players, self.variant, self.manager)
+        names = complete(self.games, self.players, self.variant, self.manager, suited=True)
         object.__setattr__(self, "games", names)
         _Session.__post_init__(self)
         TrainConfig.__post_init__(self)
@@ -174,8 +175,12 @@ def read(args: Sequence[str]) -> Train:
 
 
 def _preset(args: Sequence[str]) -> tuple[str, ...]:
-    """The options of the preset that is named; an unknown name is left to the parser."""
-    name = "default"
+    """The options of the preset that is named; an unknown name is left to the parser.
+
+    A new run with --manager has those of managed games, if none is named.
+    """
+    managed = any(arg.partition("=")[0] == "--manager" for arg in args) and "--resume" not in args
+    name = "managed" if managed else "default"
     for i, arg in enumerate(args):
         if arg.startswith("--preset="):
             name = arg.removeprefix("--preset=")

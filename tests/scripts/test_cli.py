@@ -22,7 +22,7 @@ from marl.runs.monitor import read_metrics
 from marl.runs.state import unflatten
 from scripts import cli
 from scripts.presets import PRESETS
-from scripts.train_options import Train
+from scripts.train_options import Train, read
 from tests.marl.players import exported
 from transport.launch import ProcessDiedError
 
@@ -387,13 +387,35 @@ def test_a_run_is_resumed_as_it_began(run: Path, capsys: pytest.CaptureFixture[s
     assert json.loads(before)["seed"] == 5
 
 
+def test_a_manager_that_is_asked_for_comes_with_what_suits_it(tmp_path: Path) -> None:
+    def asked(*args: str) -> Train:
+        return read([*args, "--run-dir", str(tmp_path / "run")])
+
+    options = asked("supply-chain:2@periods=3", "--manager")
+    (setting,) = options.config.settings()
+    assert setting.options["manager_together"] is True
+    assert setting.options["manager_every"] == 30
+    assert options.agent.roles == ("^I speak to",)
+    assert options.actor.idle_manager == 6000
+    (setting,) = asked("supply-chain@manager_every=2", "--manager").config.settings()
+    assert set(setting.options) == {"manager", "manager_every"}
+    (setting,) = asked("stag-hunt", "--manager=incentives").config.settings()
+    assert set(setting.options) == {"manager"}
+    # A control is learned as its manager is, and a preset that is named counts.
+    options = asked("supply-chain", "--manager", "none")
+    assert set(options.config.settings()[0].options) == {"manager"}
+    assert options.agent.hidden == 64
+    assert asked("supply-chain", "--manager", "--preset", "default").agent.hidden == 128
+
+
 def test_a_manager_is_trained_beside_the_players(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
     brief = (*TINY[3:], "--run-dir", run)
-    assert troupe("train", "supply-chain@periods=3", "--manager", *brief, "--updates", 3) == 0
-    assert load_config(run).games == ("supply-chain:3@manager=incentives@periods=3",)
+    plain = "supply-chain:3@manager=incentives@periods=3"
+    assert troupe("train", plain, *brief, "--updates", 3) == 0
+    assert load_config(run).games == (plain,)
     entries = read_metrics(run)
     last = {name: value for entry in entries for name, value in entry.items()}
     slug = "supply-chain-3-manager-incentives-periods-3"
