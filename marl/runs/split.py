@@ -54,7 +54,8 @@ TRAIN = Part(
 """What a generalist may train with. The agent that Smart taught speaks much as Smart does."""
 
 VALIDATE = Part(rule_lists=(), lists_seed=10_000, conventions=("hanabi",))
-"""What recipes and weights are chosen by."""
+"""What recipes and weights are chosen by. (The agent of this name has been replaced by a better one
+since; nothing had been chosen by it.)"""
 
 TEST = Part(
     rule_lists=("bot:piers", "bot:internal", "bot:van-den-bergh"),
