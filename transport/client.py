@@ -301,7 +301,7 @@ class Client(Closing):
 
         Calls that were dropped or failed are among them (``dropped`` or ``error`` says why).
         """
-        if self._connection.follow():
+        if self._connection.follow() or self._connection.came_back():
             self._send_again()
         self._receive()
         self._give_up()
@@ -407,16 +407,16 @@ class Client(Closing):
             self._receive()
 
     def _check(self) -> None:
-        """Follows the server where it has moved.
+        """Follows the server where it has moved, and sees whether it was started anew.
 
         Raises:
-            RefusedError: if it does not let this client in.
+            RefusedError: if it does not let us in.
         """
-        if self._connection.check():
+        if self._connection.check() or self._connection.came_back():
             self._send_again()
 
     def _send_again(self) -> None:
-        """Makes calls overdue that were sent to where the server is no more."""
+        """Makes calls overdue that were sent to a server that is no more, or elsewhere."""
         for call in self._calls.values():
             if call.frames:
                 call.resend = 0.0

@@ -26,6 +26,7 @@ from transport.sockets import Socket
 from transport.survey import LATER, SOON, Figures, Rule, Survey, fewest_clients
 
 _FIRST = 1.0  # Seconds for the first survey, which is waited for.
+_AWAITED = 0.05  # Seconds between looks whether the other side, which has gone, is back.
 _LOOK = 1.0  # Seconds between looks; reading the published file takes a twentieth of a millisecond.
 
 
@@ -90,8 +91,13 @@ class Connection:
         self._handshake.close()
 
     def rest(self, seconds: float) -> float:
-        """For how many seconds nobody has to look here, of so many: few, while others are asked."""
-        return seconds if self._survey is None else min(seconds, 0.005)
+        """For how many seconds nobody has to look here, of so many.
+
+        They are few while others are asked, or the other side is awaited.
+        """
+        if self._survey is not None:
+            return min(seconds, 0.005)
+        return min(seconds, _AWAITED) if self._handshake.gone else seconds
 
     def ready(self) -> bool:
         """Whether what is sent now goes to where the socket is connected.
@@ -104,6 +110,15 @@ class Connection:
                 self._socket.poll(0)  # It takes note of what has been left.
                 self._moving = False
         return not self._moving
+
+    def came_back(self) -> bool:
+        """Whether the other side has gone and come back since the last time.
+
+        What it was asked before, or has answered, may be lost: it may have been started anew.
+        """
+        self._handshake.look()
+        came_back, self._handshake.returned = self._handshake.returned, False
+        return came_back
 
     def leave(self) -> None:
         """The other side has said that it can do nothing for us: another one may."""

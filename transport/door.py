@@ -201,10 +201,11 @@ class Handshake:
     Attributes:
         done: whether the other side has let us in, since the socket was connected.
         gone: whether it has gone since, and not come back.
+        returned: whether it has gone and come back.
     """
 
     def __init__(self, socket: Socket, keyed: bool) -> None:
-        self.done = self.gone = False
+        self.done = self.gone = self.returned = False
         self._keyed, self._cut_off = keyed, 0
         self._error: RefusedError | None = None
         self._socket = socket
@@ -233,7 +234,8 @@ class Handshake:
     def begin_anew(self) -> None:
         """Forgets what has happened: the socket is connected to somebody else."""
         self.look()
-        self.done, self.gone, self._error, self._cut_off = False, False, None, 0
+        self.done = self.gone = self.returned = False
+        self._error, self._cut_off = None, 0
 
     def look(self) -> None:
         """Takes in what has happened."""
@@ -241,6 +243,7 @@ class Handshake:
             what = parse_monitor_message([bytes(frame) for frame in event])
             kind, value = what["event"], what["value"]
             if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self.returned |= self.gone
                 self._cut_off, self.done, self.gone = 0, True, False
             elif kind == zmq.EVENT_DISCONNECTED:
                 self.gone = True

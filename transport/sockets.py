@@ -54,28 +54,34 @@ class Bounds:
     Attributes:
         messages: messages queued in each direction, per peer.
         frame: bytes of a frame; whoever sends a longer one is cut off.
-        heartbeat: seconds between the heartbeats of a connection.
-        silence: seconds of silence after which a connection counts as dead (one whose process ended
-            is known at once; this is for those that hang, and long enough for a busy machine).
-        handshake: seconds that a newcomer has to introduce itself.
+        heartbeat: seconds between what broker and workers tell each other to show that they live.
+        ping: seconds between the pings of a connection, which the library's own threads exchange.
+            With thousands of connections they cost more than all else where they come often.
+        silence: seconds of silence after a ping, after which a connection counts as dead (one whose
+            process ended is known at once; this is for those that hang, and long enough for a busy
+            machine).
+        handshake: seconds that a newcomer has to introduce itself; thousands that come at one
+            moment need some.
     """
 
     messages: int = 256
     frame: int = SIZE
     heartbeat: float = 0.25
+    ping: float = 2.0
     silence: float = 10.0
-    handshake: float = 5.0
+    handshake: float = 30.0
 
     def __post_init__(self) -> None:
         if self.messages < 1 or self.frame < 1:
             raise ValueError(
                 f"bounds need at least 1 message and 1 byte, got {self.messages}, {self.frame}"
             )
-        if not 0 < self.heartbeat < self.silence:
-            raise ValueError(
-                f"heartbeat ({self.heartbeat} s) must be positive and less than silence "
-                f"({self.silence} s)"
-            )
+        for name in ("heartbeat", "ping"):
+            if not 0 < getattr(self, name) < self.silence:
+                raise ValueError(
+                    f"{name} ({getattr(self, name)} s) must be positive and less than silence "
+                    f"({self.silence} s)"
+                )
 
 
 BOUNDS = Bounds()
@@ -105,7 +111,7 @@ def new_socket(
     socket.rcvtimeo = 0  # No receive waits, whoever calls it and however.
     socket.set_hwm(bounds.messages)
     socket.maxmsgsize = bounds.frame
-    socket.heartbeat_ivl = round(bounds.heartbeat * 1000)
+    socket.heartbeat_ivl = round(bounds.ping * 1000)
     socket.heartbeat_timeout = round(bounds.silence * 1000)
     socket.handshake_ivl = round(bounds.handshake * 1000)
     socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 200

@@ -71,6 +71,21 @@ def test_a_client_finds_a_server_that_has_moved(tmp_path):
         assert client.balance() == 0
 
 
+def test_a_server_that_was_started_anew_where_it_was_is_asked_again(tmp_path):
+    """Nobody has moved, and yet all that the one before had been asked is lost."""
+    with contextlib.closing(Service({}, tmp_path, name="table")):
+        client = Client(Published(tmp_path, "table"), config=ClientConfig(retry=60.0))
+        number = client.submit(rows(3), "times")  # It does not come to that.
+        time.sleep(0.2)
+    second = service(tmp_path, 5)
+    with client:
+        began = time.monotonic()
+        assert client.result(number).tensors["y"] == 15
+        assert time.monotonic() - began < SOON
+        assert client.counts["resent"] == 1
+    second.stop()
+
+
 def test_a_call_in_real_time_is_not_sent_again_where_the_server_has_moved(tmp_path):
     first = service(tmp_path, 2)
     config = ClientConfig(patience=SOON)

@@ -27,7 +27,7 @@ from transport.sockets import Bounds
 from transport.weights import Publisher, Subscriber
 from transport.worker import Worker, WorkerConfig
 
-QUICK = Bounds(heartbeat=0.02, silence=5.0)
+QUICK = Bounds(heartbeat=0.02, ping=0.02, silence=5.0)
 SECONDS = 0.6  # Many heartbeats.
 
 

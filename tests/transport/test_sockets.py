@@ -430,7 +430,7 @@ READY = b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
 @pytest.mark.parametrize("ready", [False, True])
 def test_half_sent_messages_and_slow_senders_hold_nobody_up(tmp_path, ready):
     """Raw TCP: a handshake that stops half-way, and a message that comes byte by byte."""
-    bounds = Bounds(handshake=0.5, silence=0.6)
+    bounds = Bounds(handshake=0.5, ping=0.25, silence=0.6)
     broker = {"address": "tcp", "bounds": bounds}
     with pool(tmp_path, broker=broker) as (thread, _), client(tmp_path, retry=0.5) as caller:
         caller.call(rows(0))
