@@ -1,8 +1,9 @@
 """A process of a run, as ``transport.launch`` starts it: it plays one role and ends with its run.
 
-- It reads its role from standard input, as JSON. That pipe stays open as long as the parent lives:
-  when it breaks, the parent is gone, however it went, and this process stops. On Linux the kernel
-  sends SIGTERM at that moment, too, and may send it several times.
+- It reads its role from standard input, as JSON; a spare is told before what to import. That pipe
+  stays open as long as the parent lives: when it breaks, the parent is gone, however it went, and
+  this process stops. On Linux the kernel sends SIGTERM at that moment, too, and may send it several
+  times.
 - SIGTERM and SIGINT make ``stop()`` true. If the role has not returned within its patience after
   that, the process ends hard, with the stacks of its threads in its log.
 - The last one to go of a run whose parent was killed leaves neither endpoints nor socket files.
@@ -54,10 +55,15 @@ def before_hard_end(function: Callable[[], object]) -> None:
 
 def main() -> None:
     """Reads the role, and plays it until it is told to stop."""
-    line = sys.stdin.buffer.readline()
-    if not line:
+    if (task := _read()) is not None and "modules" in task:  # A spare, to be told later.
+        for module in task["modules"]:
+            importlib.import_module(module)
+        task = _read()
+    if task is None:
         return  # The parent died before it could say anything.
-    task = json.loads(line)
+    with open(task["log"], "ab") as log:
+        for descriptor in (1, 2):
+            os.dup2(log.fileno(), descriptor)
     arguments = dict(task["arguments"])
     if task["seconds"] is not None:
         arguments["until"] = time.monotonic() + task["seconds"]
@@ -83,6 +89,12 @@ def main() -> None:
     tidy()
     sys.stdout.flush()
     os._exit(status)
+
+
+def _read() -> Any:
+    """What the parent says next; None if it has died."""
+    line = sys.stdin.buffer.readline()
+    return json.loads(line) if line else None
 
 
 def _allow_many_connections() -> None:

@@ -13,6 +13,8 @@ that are JSON and a ``stop`` that says when it is to return::
 - One run at a time lives in a folder (``transport.claim``).
 - Who they are stands in ``processes.json``, process ids by name.
 - They run on this machine, unless somebody else starts them (``transport.cluster``).
+- Once all have been up for a while there are *spares*, which have imported what the roles need and
+  take the place of who dies next.
 - Whoever goes last removes endpoints and socket files.
 """
 
@@ -34,8 +36,9 @@ from transport.claim import Claim
 from transport.closing import Closing
 from transport.exporter import Exporter, Exporting
 from transport.metrics import Figures, counter, gauge, watch
-from transport.processes import LocalProcess, Process, Role, Start, spawn, task_of
+from transport.processes import LocalProcess, Process, Role, Start, spawn, task_of, tell
 from transport.sockets import withdraw
+from transport.spares import Spares
 
 RESTARTS = counter("restarts", "Processes that were started again, by what they do.", "of")
 PROCESSES_UP = gauge("processes", "Processes that are up, by what they do.", "of")
@@ -77,6 +80,7 @@ class Supervisor(Closing):
         metrics: where this process and all others offer their figures, if they do; the processes'
             ports follow in the order of the roles.
         start: starts processes elsewhere; they are this one's children by default.
+        calm: seconds without a start or a death until there are spares; inf for none.
 
     Raises:
         ValueError: if another run lives in the directory.
@@ -92,6 +96,7 @@ class Supervisor(Closing):
         claim: Claim | None = None,
         metrics: Exporting | None = None,
         start: Start | None = None,
+        calm: float = 10.0,
     ) -> None:
         self.run_dir = run_dir
         self.restarts: Counter[str] = Counter()
@@ -102,6 +107,7 @@ class Supervisor(Closing):
         self._claim = claim or Claim(run_dir)
         self._metrics, self._exporter = metrics, None
         self._where = start or self._spawn
+        self._spares = Spares(roles if start is None else (), self._claim, calm)
         try:
             withdraw(run_dir)  # What a run left that was killed, or that this folder is a copy of.
             (run_dir / "logs").mkdir(exist_ok=True)
@@ -169,6 +175,7 @@ class Supervisor(Closing):
                     f"{child.name} ended {_how(code)}{where} and was started again "
                     f"(restarts of {child.role.name}: {self.restarts[child.role.name]})"
                 )
+        self._spares.tend()
         if self._told != {child.name: child.process.pid for child in self._children}:
             self._tell_who_is_who()
         return news
@@ -207,6 +214,7 @@ class Supervisor(Closing):
             for process in crew:
                 process.terminate()
             _wait(crew, min(deadline, time.monotonic() + _MOMENT))
+        self._spares.close()
         everyone = [child.process for child in self._children]
         _wait(everyone, deadline)
         for process in everyone:
@@ -224,6 +232,9 @@ class Supervisor(Closing):
         return self._where(role, name, {**task_of(role, number, name), "metrics": metrics})
 
     def _spawn(self, role: Role, name: str, task: Mapping[str, Any]) -> LocalProcess:
+        if (spare := self._spares.take(role)) is not None:
+            tell(spare, self.run_dir, name, task)
+            return spare
         return spawn(self.run_dir, name, task, role.environment, self._claim)
 
     def _tell_who_is_who(self) -> None:

@@ -1,7 +1,9 @@
 """A process of a run: what it is told, and how it is started on this machine.
 
 Nothing is forked and nothing pickled: a child is a new interpreter (``transport.child``) that reads
-its role from standard input, as JSON, and stops when that pipe breaks.
+its role from standard input, as JSON, and stops when that pipe breaks. A *spare* is one that has
+imported what a role needs and waits for one, so that who takes the place of a process that was
+killed is there at once.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -162,24 +164,55 @@ def spawn(
         environment: variables set for it.
         claim: of the folder, which it shares.
     """
-    log = run_dir / "logs" / f"{name}.log"
+    with _log(run_dir, name).open("ab") as stream:
+        process = _start(environment, claim, stream.fileno())
+    tell(process, run_dir, name, task)
+    return process
+
+
+def spawn_spare(
+    modules: Sequence[str], environment: Mapping[str, str], claim: Claim
+) -> LocalProcess:
+    """Starts a child that imports what it may need, and waits to be told what to do.
+
+    Args:
+        modules: to be imported.
+        environment: variables set for it.
+        claim: of the folder that it will work in.
+    """
+    process = _start(environment, claim, subprocess.DEVNULL)
+    _say(process, {"modules": list(modules)})
+    return process
+
+
+def tell(process: LocalProcess, run_dir: Path, name: str, task: Mapping[str, Any]) -> None:
+    """Tells a child what to do; see ``spawn``."""
+    where = {"run_dir": str(run_dir), "parent": os.getpid(), "log": str(_log(run_dir, name))}
+    _say(process, {**task, **where})
+
+
+def _log(run_dir: Path, name: str) -> Path:
+    return run_dir / "logs" / f"{name}.log"
+
+
+def _start(environment: Mapping[str, str], claim: Claim, output: int) -> LocalProcess:
     # An empty entry is the current folder, which -P keeps off the child's path: modules of the
     # person's own may lie there that are called like ours.
     path = os.pathsep.join(filter(None, sys.path))
-    with log.open("ab") as stream:
-        process = LocalProcess(
-            [sys.executable, "-P", "-c", _START],
-            stdin=subprocess.PIPE,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": path, **environment},
-            pass_fds=[claim.inherited],
-            # A Ctrl-C at the terminal is the parent's to pass on, in order.
-            start_new_session=True,
-        )
-    task = {**task, "run_dir": str(run_dir), "parent": os.getpid()}
+    return LocalProcess(
+        [sys.executable, "-P", "-c", _START],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        pass_fds=[claim.inherited],
+        # A Ctrl-C at the terminal is the parent's to pass on, in order.
+        start_new_session=True,
+    )
+
+
+def _say(process: LocalProcess, what: Mapping[str, Any]) -> None:
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):  # It died at once: its parent will see.
-        process.stdin.write(json.dumps(task).encode() + b"\n")
+        process.stdin.write(json.dumps(what).encode() + b"\n")
         process.stdin.flush()
-    return process

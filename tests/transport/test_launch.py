@@ -81,6 +81,45 @@ def test_what_was_killed_is_started_again(tmp_path):
         assert first not in crew.pids().values()
 
 
+def test_a_spare_takes_the_place_of_who_was_killed(tmp_path):
+    """It has imported what the role needs, and is the next one's; what nobody needed ends."""
+    roles = [
+        Role(
+            "sleeper",
+            f"{ROLES}:sleeper_with_keys",
+            {"keys": "this one"},
+            environment={"OURS": "1"},
+        ),
+        Role("other", f"{ROLES}:sleeper", environment={"OURS": "2"}),
+        Role("once", f"{ROLES}:sleeper", restart="never", environment={"OURS": "3"}),
+    ]
+    with Supervisor(tmp_path, roles, calm=0.0) as crew:
+        pids = crew.pids()
+        crew.check()
+        spares = {pid: psutil.Process(pid) for pid in children() - set(pids.values())}
+        assert sorted(spare.environ()["OURS"] for spare in spares.values()) == ["1", "2"]
+        log = tmp_path / "logs" / "sleeper.log"
+        until(lambda: "this one" in log.read_text())
+        os.kill(pids["sleeper"], signal.SIGKILL)
+        until(lambda: crew.check() and crew.restarts["sleeper"] == 1)
+        assert crew.pids()["sleeper"] in spares
+        until(lambda: log.read_text().count("this one") == 2)
+        # And there is another one for the next time.
+        until(lambda: crew.check() or len(children()) == 5)
+        left = children()
+    assert not any(map(alive, left))
+
+
+def children():
+    return {process.pid for process in psutil.Process().children()}
+
+
+def test_there_are_no_spares_while_somebody_keeps_dying(tmp_path):
+    with Supervisor(tmp_path, [Role("s", f"{ROLES}:sleeper")], calm=60.0) as crew:
+        crew.check()
+        assert children() == set(crew.pids().values())
+
+
 def test_what_keeps_dying_ends_the_run_and_says_why(tmp_path):
     role = Role("short", f"{ROLES}:short_lived")
     with Supervisor(tmp_path, [role], failures=1) as crew:
