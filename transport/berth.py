@@ -8,6 +8,7 @@ its registry, as on a machine that has joined.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +25,8 @@ from transport.endpoints import FileEndpoints, Mirror
 from transport.keys import load_client_keys
 from transport.processes import LocalProcess, spawn
 from transport.registry import RemoteEndpoints
+from transport.relay import HOST_FOLDER
+from transport.sockets import withdraw
 
 KEY = "key.json"
 """The file of keys in the folder of a process elsewhere."""
@@ -43,6 +46,7 @@ class Berth:
     def __init__(self) -> None:
         self._process: LocalProcess | None = None
         self._folder: Path | None = None  # of its own
+        self._host: Path | None = None  # what it shares with others of the run on this node
         self._stack = contextlib.ExitStack()
         self._mirror: Mirror | None = None
         self._mirrored = 0.0
@@ -81,6 +85,8 @@ class Berth:
         else:
             folder = self._folder = _own_folder(name)
             claim = Claim(folder)
+            self._host = _host_folder(outfit["run_dir"], context.get_node_id())
+            (folder / HOST_FOLDER).symlink_to(self._host)
             self._settle(folder, outfit["files"], told)
             self._log = folder / "logs" / f"{name}.log"
         self._stack.callback(claim.close)
@@ -147,16 +153,34 @@ class Berth:
             self._process.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        if self._host is not None and not is_claimed(self._host):  # The last one of its node.
+            withdraw(self._host)
+            shutil.rmtree(self._host, ignore_errors=True)
+
+
+def _host_folder(run: str, node: str) -> Path:
+    """The folder that the processes of a run share on a node."""
+    digest = hashlib.sha256(f"{run} {node}".encode()).hexdigest()[:12]
+    folder = _placed() / f"host-{digest}"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _own_folder(name: str) -> Path:
     """A new folder for a process that is away from its run's; those of killed ones are removed."""
+    parent = _placed()
+    for folder in parent.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # Others remove them as well.
+            # A young one may not have been claimed yet.
+            if time.time() - folder.stat().st_mtime > _YOUNG and not is_claimed(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+
+
+def _placed() -> Path:
+    """The private folder of all that is placed on this machine."""
     parent = Path(tempfile.gettempdir()) / f"troupe-{os.getuid()}-placed"
     parent.mkdir(mode=0o700, exist_ok=True)
     if parent.stat().st_uid != os.getuid() or parent.stat().st_mode & 0o077:
         raise ValueError(f"{parent} belongs to someone else, or others may enter: remove it")
-    for folder in parent.iterdir():
-        # A young one may not have been claimed yet.
-        if time.time() - folder.stat().st_mtime > _YOUNG and not is_claimed(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+    return parent

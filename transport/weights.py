@@ -81,22 +81,30 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def publish(self, version: int, tensors: Tensors) -> None:
+    def publish(self, version: int, tensors: Tensors, life: int | None = None) -> None:
         """Makes a version the newest; the tensors are copied.
 
+        Args:
+            version: its number.
+            tensors: by name.
+            life: of whoever has made it, for one who only hands it on; this publisher's own, by
+                default.
+
         Raises:
-            ValueError: if it is not newer than the last, or a tensor cannot be sent.
+            ValueError: if it is not newer than the last of this life, or a tensor cannot be sent.
             RuntimeError: if publishing has come to an end.
         """
         if self._error is not None:
             raise RuntimeError(f"nothing is published any more: {self._error}") from self._error
-        if version <= self.version:
+        life = self._life if life is None else life
+        if life == self._life and version <= self.version:
             raise ValueError(f"version {version} is not newer than {self.version}")
         copies = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
-        frames = wire.encode(Header(Kind.WEIGHTS, epoch=self._life, version=version), copies)
+        frames = wire.encode(Header(Kind.WEIGHTS, epoch=life, version=version), copies)
         wire.check_size(frames, LIMITS)
         with self._lock:
             self.version, self._tensors, self._frames = version, copies, frames
+            self._life = life
         self._news.set()
 
     def latest(self) -> tuple[int, dict[str, Array]]:
@@ -132,7 +140,8 @@ class Publisher:
                     self._send(subscription[1:])
             if self.version >= 0 and time.monotonic() >= beacon:
                 beacon = time.monotonic() + self._beacon
-                header = Header(Kind.LATEST, epoch=self._life, version=self.version)
+                with self._lock:
+                    header = Header(Kind.LATEST, epoch=self._life, version=self.version)
                 sockets.send(self._listener.socket, [_ALL, *wire.encode(header)])
 
     def _send(self, topic: bytes) -> None:
@@ -153,6 +162,7 @@ class Subscriber:
 
     Attributes:
         version: the newest version that was taken (-1: none yet).
+        life: of the publisher that it came from.
         counts: messages refused, by reason, versions taken, and times that it had to catch up.
     """
 
@@ -166,7 +176,7 @@ class Subscriber:
         self.version = -1
         self.counts: Counter[str] = Counter()
         self._limits = limits
-        self._life = 0
+        self.life = 0
         self._own = b"@" + secrets.token_bytes(12)
         self._asked = time.monotonic()
         self._context = sockets.new_context()
@@ -200,8 +210,8 @@ class Subscriber:
                 self.counts[f"refused {error.reason}"] += 1
                 continue
             header = message.header
-            if header.epoch != self._life:
-                self._life, self.version, known, newest = header.epoch, -1, -1, None
+            if header.epoch != self.life:
+                self.life, self.version, known, newest = header.epoch, -1, -1, None
             known = max(known, header.version)
             if header.kind is Kind.WEIGHTS and header.version > self.version:
                 self.version = header.version

@@ -36,7 +36,9 @@ from transport.exporter import Exporting
 from transport.keys import HOST, ClientKeys
 from transport.launch import Role, Supervisor
 from transport.registry import RemoteEndpoints
+from transport.relay import HOST_FOLDER
 from transport.signals import StopFlag
+from transport.sockets import withdraw
 
 PATIENCE = 60.0
 """Seconds that a run may be away before its guests go, by default."""
@@ -110,6 +112,7 @@ def join(guests: Guests) -> None:
         config = run.config()
         _take_folder(guests, config, run.phrases)
         stop = stack.enter_context(StopFlag())
+        stack.callback(withdraw, guests.run_dir / HOST_FOLDER)
         roles = _roles(guests, run)
         crew = stack.enter_context(Supervisor(guests.run_dir, roles, metrics=guests.metrics))
         mirror = Mirror(run, FileEndpoints(guests.run_dir))
@@ -261,6 +264,7 @@ def _take_folder(guests: Guests, config: TrainConfig, phrases: Path | None) -> N
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JOINED_FILE).write_text(json.dumps({"run": guests.run}) + "\n")
     write_config(config, folder)
+    (folder / HOST_FOLDER).mkdir(exist_ok=True)
     own = folder / PHRASES_FILE
     with contextlib.suppress(FileNotFoundError):
         own.unlink()

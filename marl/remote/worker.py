@@ -15,6 +15,7 @@ from marl.runs.config import PHRASES_FILE, load_config
 from transport.binding import client_keys
 from transport.connection import Published
 from transport.keys import ClientKeys
+from transport.relay import HOST_FOLDER, HostSubscriber
 from transport.weights import Subscriber
 
 
@@ -67,7 +68,11 @@ def _follow(
     """
     if wait_for(run_dir, "weights", stop) is None:
         return None
-    weights = Subscriber(Published(run_dir, "weights"), keys=keys)
+    weights: Subscriber
+    if (run_dir / HOST_FOLDER).exists():
+        weights = HostSubscriber(run_dir, keys=keys)
+    else:
+        weights = Subscriber(Published(run_dir, "weights"), keys=keys)
     while not stop():
         with contextlib.suppress(TimeoutError):
             agent.load(*weights.latest(timeout=0.5))

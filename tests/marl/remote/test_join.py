@@ -118,7 +118,10 @@ def measures_itself(run_dir, guest):
         for role in names:
             (target,) = json.loads((folder / TARGETS / f"{role}.json").read_text())
             port = int(target["targets"][0].rpartition(":")[2])
-            found = {family for family, *_ in page(port) if family.startswith("troupe_")}
+            samples = page(port)
+            relays = any(("outcome", "relayed") in labels for _, *labels in samples)
+            assert relays == ((folder, role) == (guest, "worker"))
+            found = {family for family, *_ in samples if family.startswith("troupe_")}
             found = {re.sub("_(total|bucket|sum|count)$", "", family) for family in found}
             # What only counts refusals may have nothing to say, and a learner asks nobody.
             rare = {"troupe_refused"} | {f"troupe_{n}" for n in ("calls", "call_seconds")}
