@@ -275,7 +275,10 @@ class Broker:
             note = "this pool serves something else: its first worker described itself otherwise"
             self._order(worker, wire.encode(Header(Kind.ERROR, note=note)))
             return
-        self.pool.join(worker, now)
+        # One who was not known is told so at every word, and may answer as often: what it has been
+        # given since is still its own. (Who gives it back says BYE before.)
+        if not self.pool.knows(worker):
+            self.pool.join(worker, now)
         self._order(worker, wire.encode(Header(Kind.HEARTBEAT)))
 
     def _flush(self, now: float) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import games
 from scripts import bench
-from scripts.bench import busy, engine, scale, soak
+from scripts.bench import busy, engine, scale, soak, traffic
 from scripts.cli import main
 
 FAKE = '''"""Counts sheep, beside a shepherd.
@@ -181,6 +181,21 @@ def test_a_load_of_clients_and_workers_is_answered() -> None:
     assert figures["cores"] * figures["per_core"] == pytest.approx(figures["rate"])
     assert 1 <= figures["rows"] <= 2
     assert figures["memory"] > 10
+
+
+def test_what_travels_weighs_what_the_docs_reckon_with() -> None:
+    rows = {row.what: row for row in traffic.run(0.2)}
+    bytes_ = {what: row.value for what, row in rows.items() if row.unit == "bytes"}
+    assert bytes_["an observation that is asked about"] == pytest.approx(679, rel=0.1)
+    assert bytes_["its answer"] == pytest.approx(596, rel=0.1)
+    assert bytes_["an own turn in replay"] < bytes_["an own turn in a sequence"]
+    assert bytes_["an own turn in a sequence"] == pytest.approx(202, rel=0.2)
+    assert rows["a version of the weights"].value == pytest.approx(2.0, rel=0.1)
+    # A move costs a fraction of what it costs to think about it.
+    playing, inference = rows["playing"].value, rows["inference"].value
+    assert playing is not None
+    assert inference is not None
+    assert 0 < playing < inference < 1000
 
 
 def test_a_line_through_the_memory_of_all_lives_of_a_role() -> None:

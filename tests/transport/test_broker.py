@@ -323,3 +323,36 @@ def test_a_world_in_real_time_gets_fresh_actions(tmp_path):
         assert summary["coverage"] > 0.5
         assert summary["age"] >= 3
         assert broker.part.pool.ledger.balance() == 0
+
+
+def test_a_worker_that_says_again_that_it_is_ready_keeps_its_lease(tmp_path):
+    """Who was not heard for a while is told so at every word, and says it as often."""
+    broker = Thread(lambda: Broker(Batch(), BrokerConfig(tmp_path)))
+    with zmq.Context() as context, client(tmp_path) as caller:
+        worker = sockets.new_socket(context, zmq.DEALER, identity=b"w")
+        sockets.connect(worker, find_endpoint(tmp_path, "pool-workers"))
+        ready = wire.encode(Header(Kind.READY))
+        assert worker.poll(5000, zmq.POLLOUT)
+        sockets.send(worker, ready)
+        ticket = caller.submit(rows(3))
+        leases = []
+
+        def leased():
+            frames = sockets.receive(worker)
+            message = None if frames is None else wire.decode(frames)
+            if message is not None and message.header.kind is Kind.LEASE:
+                leases.append(message)
+            return leases
+
+        until(leased)
+        for _ in range(3):
+            sockets.send(worker, ready)
+        (asked,) = leases[0].nested
+        answer = wire.answer_header(wire.decode(asked).header, Kind.REPLY)
+        header = Header(Kind.RESULT, epoch=leases[0].header.epoch)
+        sockets.send(worker, wire.encode_nested(header, [wire.encode(answer, rows(6))]))
+        assert caller.result(ticket).tensors["x"] == 6
+        worker.close()
+    counts = broker.part.pool.counts
+    assert (counts["leases"], counts["joined"], counts["late"]) == (1, 1, 0)
+    broker.stop()
