@@ -41,7 +41,7 @@ _YOUNG = 60.0  # Seconds in which a folder may not have been claimed yet.
 
 
 class Berth:
-    """A Ray actor: the parent of one process of the run, on its machine."""
+    """A Ray actor: the parent of a process of the run, and of who takes its place, on a machine."""
 
     def __init__(self) -> None:
         self._process: LocalProcess | None = None
@@ -78,7 +78,7 @@ class Berth:
         for name_of in OWN:
             os.environ.pop(name_of, None)
         os.environ.update(outfit["environment"])
-        told = json.loads(task)
+        told, self._read = json.loads(task), 0
         if context.get_node_id() == outfit["node"]:
             folder = Path(outfit["run_dir"])
             claim, self._log = Claim.join(folder), None

@@ -58,6 +58,8 @@ def main() -> None:
     if (task := _read()) is not None and "modules" in task:  # A spare, to be told later.
         for module in task["modules"]:
             importlib.import_module(module)
+        if task["prepare"] is not None:
+            _function(task["prepare"])(run_dir=Path(task["run_dir"]))
         task = _read()
     if task is None:
         return  # The parent died before it could say anything.
@@ -73,9 +75,7 @@ def main() -> None:
     tidy = _follow(task["parent"], stop, run_dir, task["patience"], task.get("temporary", False))
     os.nice(task["nice"])
     _allow_many_connections()
-    module, _, name = task["target"].partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    status = 0
+    function, status = _function(task["target"]), 0
     with contextlib.ExitStack() as stack:
         if task["metrics"] is not None:
             who = (task["name"], task["role"], task["number"])
@@ -95,6 +95,11 @@ def _read() -> Any:
     """What the parent says next; None if it has died."""
     line = sys.stdin.buffer.readline()
     return json.loads(line) if line else None
+
+
+def _function(target: str) -> Callable[..., Any]:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
 def _allow_many_connections() -> None:

@@ -23,7 +23,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,12 @@ class PlacedProcess:
 
     def __init__(self, cluster: Cluster, role: Role, name: str, task: Mapping[str, Any]) -> None:
         self.pid, self.where = 0, ""
+        self._there = True  # Its berth, as far as is known.
         self._cluster, self._name = cluster, name
         self.returncode: int | None = None
         self._asked = time.monotonic()
         self._log = cluster.run_dir / "logs" / f"{name}.log"
-        self._berth = cluster.berth(role)
+        self._role, self._berth = role, cluster.berth(role, name)
         given = cluster.outfit(role)
         self._answer = self._berth.start.remote(name, json.dumps(task), given)
 
@@ -104,8 +105,9 @@ class PlacedProcess:
             os.kill(self.pid, number)
 
     def close(self) -> None:
-        """Gives its place back."""
-        self._cluster.ray.kill(self._berth)
+        """Gives its place back; one beside the driver is kept for who comes after it."""
+        if self._role.anywhere or not self._there:
+            self._cluster.give_back(self._name, self._berth)
 
     def _hear(self, timeout: float) -> None:
         """Takes in what its berth says, and asks again."""
@@ -123,7 +125,7 @@ class PlacedProcess:
             self.returncode = FATAL
             return
         except exceptions.RayError:
-            self.returncode = _GONE
+            self._there, self.returncode = False, _GONE
             return
         if not self.pid:
             self.pid, address, node = answer
@@ -174,6 +176,7 @@ class Cluster(Closing):
         self.ray = load_ray(address)
         self.run_dir = run_dir.resolve()
         self.files: dict[str, str] = {}
+        self._kept: dict[str, Any] = {}
         self._news: list[str] = []
         self._waiting: set[str] = set()
         self._temporary: str | None = None
@@ -214,8 +217,29 @@ class Cluster(Closing):
         news, self._news = self._news, []
         return news
 
-    def berth(self, role: Role) -> Any:
+    def reserve(self, roles: Sequence[Role]) -> None:
+        """Takes the places beside the driver for who needs them, before others fill them.
+
+        They are kept until the run ends: where a machine has gone, there may not be room for all.
+        """
+        for role in roles:
+            for number in range(0 if role.anywhere else role.count):
+                self.berth(role, role.name_of(number))
+
+    def berth(self, role: Role, name: str) -> Any:
         """A place for a process of a role: an actor."""
+        if role.anywhere:
+            return self._new_berth(role)
+        if name not in self._kept:
+            self._kept[name] = self._new_berth(role)
+        return self._kept[name]
+
+    def give_back(self, name: str, berth: Any) -> None:
+        """Gives the place of a process back."""
+        self._kept.pop(name, None)
+        self.ray.kill(berth)
+
+    def _new_berth(self, role: Role) -> Any:
         strategy: Any = "SPREAD"
         if not role.anywhere:
             from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

@@ -80,6 +80,7 @@ class Supervisor(Closing):
         metrics: where this process and all others offer their figures, if they do; the processes'
             ports follow in the order of the roles.
         start: starts processes elsewhere; they are this one's children by default.
+        prepare: ``module:function``, called with ``run_dir`` in every spare before it waits.
         calm: seconds without a start or a death until there are spares; inf for none.
 
     Raises:
@@ -96,6 +97,7 @@ class Supervisor(Closing):
         claim: Claim | None = None,
         metrics: Exporting | None = None,
         start: Start | None = None,
+        prepare: str | None = None,
         calm: float = 10.0,
     ) -> None:
         self.run_dir = run_dir
@@ -107,7 +109,8 @@ class Supervisor(Closing):
         self._claim = claim or Claim(run_dir)
         self._metrics, self._exporter = metrics, None
         self._where = start or self._spawn
-        self._spares = Spares(roles if start is None else (), self._claim, calm)
+        local = roles if start is None else ()
+        self._spares = Spares(run_dir, local, self._claim, prepare, calm)
         try:
             withdraw(run_dir)  # What a run left that was killed, or that this folder is a copy of.
             (run_dir / "logs").mkdir(exist_ok=True)
@@ -115,7 +118,7 @@ class Supervisor(Closing):
                 self._exporter = Exporter(metrics, run_dir, "driver", "driver")
             places = ((role, number) for role in roles for number in range(role.count))
             for index, (role, number) in enumerate(places):
-                name = role.name if role.count == 1 else f"{role.name}-{number}"
+                name = role.name_of(number)
                 process = self._start(role, number, name, index)
                 began = time.monotonic()
                 self._children.append(_Child(role, number, name, index, process, began))

@@ -80,6 +80,10 @@ class Role:
         if not self.patience > 0:
             raise ValueError(f"role {self.name}: patience must be positive, got {self.patience}")
 
+    def name_of(self, number: int) -> str:
+        """The name of one of its processes."""
+        return self.name if self.count == 1 else f"{self.name}-{number}"
+
 
 class Process(Protocol):
     """A process of a run, wherever it is.
@@ -171,17 +175,23 @@ def spawn(
 
 
 def spawn_spare(
-    modules: Sequence[str], environment: Mapping[str, str], claim: Claim
+    run_dir: Path,
+    modules: Sequence[str],
+    prepare: str | None,
+    environment: Mapping[str, str],
+    claim: Claim,
 ) -> LocalProcess:
     """Starts a child that imports what it may need, and waits to be told what to do.
 
     Args:
+        run_dir: the folder that it will work in.
         modules: to be imported.
+        prepare: ``module:function``, called with ``run_dir`` before it waits.
         environment: variables set for it.
-        claim: of the folder that it will work in.
+        claim: of the folder.
     """
     process = _start(environment, claim, subprocess.DEVNULL)
-    _say(process, {"modules": list(modules)})
+    _say(process, {"modules": list(modules), "prepare": prepare, "run_dir": str(run_dir)})
     return process
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from transport.claim import Claim
 from transport.processes import LocalProcess, Role, spawn_spare
@@ -20,13 +21,17 @@ class Spares:
     """Those of a crew; belongs to the thread that made it.
 
     Args:
+        run_dir: the folder that they will work in.
         roles: of the crew; those that nobody starts again need none.
-        claim: of the folder that they will work in.
+        claim: of the folder.
+        prepare: ``module:function``, called with ``run_dir`` in each before it waits.
         calm: seconds without a start until there are spares.
     """
 
-    def __init__(self, roles: Sequence[Role], claim: Claim, calm: float) -> None:
-        self._claim, self._calm = claim, calm
+    def __init__(
+        self, run_dir: Path, roles: Sequence[Role], claim: Claim, prepare: str | None, calm: float
+    ) -> None:
+        self._run_dir, self._claim, self._prepare, self._calm = run_dir, claim, prepare, calm
         self._modules: dict[_Environment, list[str]] = {}
         for role in roles:
             if role.count and role.restart in ("always", "until_done"):
@@ -50,7 +55,9 @@ class Spares:
             return
         for environment in self._modules.keys() - self._waiting.keys():
             modules = list(dict.fromkeys(self._modules[environment]))
-            self._waiting[environment] = spawn_spare(modules, dict(environment), self._claim)
+            self._waiting[environment] = spawn_spare(
+                self._run_dir, modules, self._prepare, dict(environment), self._claim
+            )
 
     def close(self) -> None:
         """Ends them."""

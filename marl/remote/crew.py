@@ -18,6 +18,9 @@ SAVING = 2.5
 """Seconds that the learner has to save when the run is interrupted; what does not fit in there is
 kept by the checkpoint before."""
 
+PREPARE = "marl.remote.prepare:prepare"
+"""What spares of a crew do before they wait."""
+
 _SINGLE = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 _SERVING = 0.5  # Processors of a cluster that one takes who only hands things on.
 

@@ -36,7 +36,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from marl.remote.crew import Counts, crew, open_binding
+from marl.remote.crew import PREPARE, Counts, crew, open_binding
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import CONFIG_FILE, TrainConfig, load_config, to_dict
 from marl.runs.monitor import read_metrics
@@ -159,9 +159,18 @@ def train_distributed(
         }
         if metrics is not None:
             metrics.check(1 + sum(role.count for role in processes))
-        start = None if placed is None else placed.start
+        start = None
+        if placed is not None:
+            placed.reserve(processes)
+            start = placed.start
         supervise = partial(
-            Supervisor, run_dir, processes, claim=claim, metrics=metrics, start=start
+            Supervisor,
+            run_dir,
+            processes,
+            claim=claim,
+            metrics=metrics,
+            start=start,
+            prepare=PREPARE,
         )
         _drive(run_dir, supervise, placed, lambda: _registry(run_dir, binding, about))
     return progress(run_dir)

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from marl.remote.crew import PREPARE
 from marl.remote.shard import role
 from marl.runs.config import CONFIG_FILE, PHRASES_FILE, TrainConfig, from_dict, load_config
 from marl.runs.saving import write_config
@@ -114,7 +115,9 @@ def join(guests: Guests) -> None:
         stop = stack.enter_context(StopFlag())
         stack.callback(withdraw, guests.run_dir / HOST_FOLDER)
         roles = _roles(guests, run)
-        crew = stack.enter_context(Supervisor(guests.run_dir, roles, metrics=guests.metrics))
+        crew = stack.enter_context(
+            Supervisor(guests.run_dir, roles, metrics=guests.metrics, prepare=PREPARE)
+        )
         mirror = Mirror(run, FileEndpoints(guests.run_dir))
         look = 0.0
         print(f"joined {guests.run}; logs in {guests.run_dir}/logs, Ctrl-C leaves", flush=True)

@@ -24,7 +24,7 @@ from marl.episodes import Episodes
 from marl.remote.replay import Ledger, episodes_in, replay_functions, tensors_of
 from marl.replay.limiter import Limiter
 from marl.replay.packing import DTYPES
-from marl.replay.prioritised import PrioritisedReplay
+from marl.replay.prioritised import PrioritisedReplay, ReplayConfig
 from marl.runs.checkpoint import CheckpointStore
 from marl.runs.config import PHRASES_FILE, load_config
 from marl.runs.state import flatten, unflatten
@@ -195,7 +195,7 @@ class HeldShard:
             book.share(self._run_dir / PHRASES_FILE)
         if moment >= 0:
             self._load(table, moment)
-        _warm_up(table)
+        warm_up_table(table.config)
         functions = replay_functions(table, self.ledger, self._take, phrases=book)
         self.table = table
         self._actors = self._listen(
@@ -289,9 +289,9 @@ class HeldShard:
         return self._figures()
 
 
-def _warm_up(table: PrioritisedReplay) -> None:
-    """Draws once from a small table of the same shape: compiled code is there when it is needed."""
-    config = replace(table.config, capacity=2, capacity_bytes=1 << 16, balanced=False)
+def warm_up_table(config: ReplayConfig) -> None:
+    """Draws once from a small table like that: compiled code is there when it is needed."""
+    config = replace(config, capacity=2, capacity_bytes=1 << 16, balanced=False)
     small = PrioritisedReplay(config, memory_size=0, label_size=0)
     one = {name: np.zeros(1, dtype) for name, dtype in DTYPES.items()}
     one |= {name: np.ones(1, one[name].dtype) for name in ("lengths", "choice_counts")}

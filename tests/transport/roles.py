@@ -75,6 +75,11 @@ def sleeper(run_dir, number, stop):
         time.sleep(0.02)
 
 
+def note_spare(run_dir):
+    """What a spare does before it waits."""
+    mark(run_dir, f"spare-{os.getpid()}")
+
+
 def stubborn(run_dir, number, stop):
     """Does not want to hear."""
     mark(run_dir, f"stubborn-{number}")

@@ -98,13 +98,13 @@ def cluster(ray, run_dir, files=None, home="here"):
     part = Cluster.__new__(Cluster)
     part.ray, part.run_dir, part.node = ray, run_dir, home
     part.files, part._news, part._waiting = files or {}, [], set()
-    part.actors = []
+    part.actors, part._kept = [], {}
 
-    def berth(role):
+    def new_berth(role):
         part.actors.append(Actor())
         return part.actors[-1]
 
-    part.berth = berth
+    part._new_berth = new_berth
     return part
 
 
@@ -185,6 +185,36 @@ def test_beside_the_driver_a_process_has_the_runs_folder(tmp_path, ray):
         assert not alive(pid)
         assert time.monotonic() - began < 10
     assert not is_claimed(tmp_path / "run")
+
+
+def test_a_place_beside_the_driver_is_taken_first_and_kept(tmp_path, ray):
+    """Where a machine has gone there may not be room for all, and without these nothing goes on."""
+    with Claim(tmp_path / "run") as claim:
+        placed = cluster(ray, tmp_path / "run", home="there")
+        roles = [
+            Role("guest", f"{ROLES}:sleeper", anywhere=True),
+            Role("sleeper", f"{ROLES}:sleeper", count=2),
+        ]
+        placed.reserve(roles)
+        assert list(placed._kept) == ["sleeper-0", "sleeper-1"]
+        with Supervisor(tmp_path / "run", roles, claim=claim, start=placed.start) as crew:
+            until(lambda: crew.check() == [] and len(crew.pids()) == 3)
+            assert len(placed.actors) == 3
+            before = crew.pids()
+            for pid in before.values():
+                os.kill(pid, 9)
+            until(lambda: crew.check() == [] and len(set(crew.pids().values())) == 3)
+            until(lambda: not set(crew.pids().values()) & set(before.values()) or crew.check())
+            assert sum(actor.gone for actor in placed.actors) == 1
+            assert len(placed.actors) == 4
+            # What has gone with its place gets another one.
+            placed._kept["sleeper-0"].gone = True
+            until(lambda: crew.check() or len(placed.actors) == 5)
+        placed.actors[0].gone = True
+    for actor in placed.actors:
+        if (process := actor.berth._process) is not None:
+            process.kill()
+            process.wait()
 
 
 def test_another_version_there_ends_the_run_with_a_word(tmp_path, ray, monkeypatch):

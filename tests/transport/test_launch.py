@@ -93,9 +93,10 @@ def test_a_spare_takes_the_place_of_who_was_killed(tmp_path):
         Role("other", f"{ROLES}:sleeper", environment={"OURS": "2"}),
         Role("once", f"{ROLES}:sleeper", restart="never", environment={"OURS": "3"}),
     ]
-    with Supervisor(tmp_path, roles, calm=0.0) as crew:
+    with Supervisor(tmp_path, roles, prepare=f"{ROLES}:note_spare", calm=0.0) as crew:
         pids = crew.pids()
         crew.check()
+        until(lambda: len(list(tmp_path.glob("spare-*.pid"))) == 2)
         spares = {pid: psutil.Process(pid) for pid in children() - set(pids.values())}
         assert sorted(spare.environ()["OURS"] for spare in spares.values()) == ["1", "2"]
         log = tmp_path / "logs" / "sleeper.log"

@@ -23,6 +23,7 @@ from agents.r3d2.config import R3D2Config
 from marl.learning.config import LearnerConfig
 from marl.remote.driver import progress, train_distributed
 from marl.remote.learner import LearnerRun, learn, missing
+from marl.remote.prepare import prepare
 from marl.remote.replay import Ledger
 from marl.remote.worker import _follow
 from marl.replay.prioritised import ReplayConfig
@@ -250,6 +251,14 @@ def test_what_cannot_be_run_is_refused_before_anything_starts(tmp_path, options,
     with pytest.raises(ValueError, match=words):
         train_distributed(given.pop("config"), tmp_path / "run", **given)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_spare_is_prepared_for_the_run_that_it_waits_in(tmp_path):
+    """Nothing is left of it but what is loaded and compiled."""
+    write_config(CONFIG, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    prepare(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("start", [train, partial(train_distributed, workers=1)])
