@@ -152,6 +152,16 @@ def crew(
             anywhere=True,
         ),
         Role(
+            "helper",
+            "marl.remote.helper:help_learn",
+            {**learning, "address": rendezvous, "keys": binding.own},
+            0 if elsewhere else counts.learners - 1,
+            restart="until_done",
+            patience=SAVING,
+            gpus=gpus,
+            anywhere=True,
+        ),
+        Role(
             "learner",
             "marl.remote.learner:learn",
             {
@@ -166,15 +176,6 @@ def crew(
             patience=SAVING,
             until=math.inf if until is None else until,
             gpus=gpus,
-        ),
-        Role(
-            "helper",
-            "marl.remote.helper:help_learn",
-            {**learning, "address": rendezvous, "keys": binding.own},
-            0 if elsewhere else counts.learners - 1,
-            restart="until_done",
-            gpus=gpus,
-            anywhere=True,
         ),
     ]
 

@@ -40,7 +40,7 @@ def help_learn(
     Args:
         run_dir: the run.
         number: the helper's; its rank is one more.
-        stop: asked between updates.
+        stop: asked until the others are there; from then on rank 0 says when it is over.
         learners: how many learn together, rank 0 included.
         address: where rank 0 waits (see ``marl.learning.group.Learners``).
         shards: processes that hold replay.
@@ -58,7 +58,8 @@ def help_learn(
     run = LearnerRun(load_config(run_dir), run_dir, device, binding, shards, group)
     with contextlib.closing(run):
         run.learner.load_state(unflatten(*group.share({}, {})))
-        while not stop() and group.say(0) != STOP:
+        # Told to stop, it goes on until rank 0 has made its last update, and saved it.
+        while group.say(0) != STOP:
             run.hear_shards()
             with contextlib.suppress(ShardGoneError):
                 run.learner.update()

@@ -42,7 +42,7 @@ NODES = """
 import sys
 from ray.cluster_utils import Cluster
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "include_dashboard": False})
-nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
+nodes = [cluster.add_node(num_cpus=3) for _ in range(2)]  # One of them is enough.
 print("address", cluster.address, flush=True)
 for line in sys.stdin:
     cluster.remove_node(nodes.pop(), allow_graceful=False)
