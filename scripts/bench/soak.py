@@ -32,7 +32,8 @@ OPTIONS = (
     "hanabi:2@small", "--workers", "2", "--actors", "2", "--replay-shards", "1",
     "--agent.hidden", "32", "--agent.memory", "32", "--agent.text-hidden", "32",
     "--learner.batch", "16", "--learner.lanes", "1", "--actor.num-games", "32",
-    "--warm-up", "200", "--replay.capacity", "1000", "--evaluate-interval", "1000000000",
+    "--warm-up", "200", "--replay.capacity", "1000", "--replay.capacity-bytes", "4194304",
+    "--evaluate-interval", "1000000000",
     "--checkpoint-minutes", "0.2", "--minutes", "100000", "--metrics-port", "0",
 )  # fmt: skip
 ROLES = ("worker-0", "actor-0", "broker", "shard", "learner")

@@ -34,7 +34,7 @@ SETTLED = 0.4
 GROWTH = 0.03
 """Share of its memory by which a process may grow after that."""
 
-SMALL = ReplayConfig(capacity=1000, capacity_bytes=1 << 24)
+SMALL = ReplayConfig(capacity=1000, capacity_bytes=1 << 22)  # Full in seconds.
 
 
 def watched(pid, work):
@@ -56,7 +56,7 @@ def watched(pid, work):
 
 
 def test_a_shard_stays_level(tmp_path):
-    write_config(replace(CONFIG, warm_up=10, samples_per_insert=0.5, replay=SMALL), tmp_path)
+    write_config(replace(CONFIG, warm_up=10, samples_per_insert=0.2, replay=SMALL), tmp_path)
     shard = Role("shard", "marl.remote.shard:hold", {"shards": 1})
     batches = [sequences(16, seed=number) for number in range(50)]
     done = {"inserted": 0, "drawn": 0, "saved": 0}
@@ -64,6 +64,9 @@ def test_a_shard_stays_level(tmp_path):
         replay = RemoteShards(tmp_path, 1, SMALL, (3, 0, 1, False, 1), lambda: PHRASES)
         until(lambda: replay.tend(0.01) or len(replay._there()) == 1, 60)
         actor = RemoteReplay(client(tmp_path, role(0)))
+        actor.insert(batches[0])
+        actor.flush()
+        until(lambda: replay.tend(0.01) or len(replay) > 0, 60)
         moment = time.monotonic()
 
         def work():
