@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +32,10 @@ class Phrasebook:
         closed: whether these are all the sentences there will ever be. An open phrasebook grows
             by :meth:`intern`.
 
+    Attributes:
+        readable: which other sentences a closed phrasebook takes in, that of somebody who reads:
+            None for none.
+
     Raises:
         ValueError: if a sentence occurs twice, is empty, has stray white space, or if there are
             more than int16 ids can name.
@@ -39,6 +43,7 @@ class Phrasebook:
 
     def __init__(self, phrases: Iterable[str] = (), closed: bool = True) -> None:
         self.closed = closed
+        self.readable: Callable[[str], bool] | None = None
         self._shared: _SharedLines | None = None
         self._phrases: list[str] = []
         self._ids: dict[str, int] = {}
@@ -87,8 +92,16 @@ class Phrasebook:
         except KeyError:
             raise ValueError(f"the phrasebook has no phrase {phrase!r}") from None
 
+    def takes(self, phrase: str) -> bool:
+        """Whether the sentence has an id, or gets one if it is interned."""
+        return (
+            phrase in self._ids
+            or not self.closed
+            or (self.readable is not None and self.readable(phrase))
+        )
+
     def intern(self, phrase: str) -> int:
-        """The id of one sentence, added to an open phrasebook if it is new.
+        """The id of one sentence, added to a phrasebook that takes it if it is new.
 
         Raises:
             ValueError: if it is new and the phrasebook is closed or full.
@@ -96,7 +109,7 @@ class Phrasebook:
         known = self._ids.get(phrase)
         if known is not None:
             return known
-        if self.closed:
+        if not self.takes(phrase):
             raise ValueError(f"the phrasebook is closed and has no phrase {phrase!r}")
         return self._append(phrase) if self._shared is None else self._shared.append(phrase)
 
@@ -282,7 +295,7 @@ class Translation:
 
     Args:
         source: whose ids come in. It may grow.
-        target: whose ids go out. What it lacks is added to it where it is open.
+        target: whose ids go out. What it lacks is added to it where it takes it.
     """
 
     def __init__(self, source: Phrasebook, target: Phrasebook) -> None:
@@ -317,8 +330,6 @@ class Translation:
         known = self._ids[:-1].tolist()
         for id in range(len(known), len(self.source)):
             phrase = self.source[id]
-            if self.target.closed and phrase not in self.target:
-                known.append(PAD)
-            else:
-                known.append(self.target.intern(phrase))
+            taken = self.target.takes(phrase)
+            known.append(self.target.intern(phrase) if taken else PAD)
         self._ids = np.array([*known, PAD], np.int16)

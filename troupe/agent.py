@@ -105,12 +105,10 @@ class Agent:
 
     def _read(self, sentences: Sequence[str]) -> Ids:
         book = self.phrasebook
-        if not book.closed:
-            return np.array([book.intern(sentence) for sentence in sentences], np.int16)
         for sentence in sentences:
-            if sentence not in book:
+            if not book.takes(sentence):
                 raise ValueError(f"{self.name} has no word for {sentence!r}: it plays other games")
-        return book.parse(sentences)
+        return np.array([book.intern(sentence) for sentence in sentences], np.int16)
 
     def _choose(self, facts: Ids, choices: Ids, seat: Hashable) -> int:
         """The index of a choice."""

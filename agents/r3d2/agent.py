@@ -76,6 +76,10 @@ class R3D2Agent(nn.Module):
         if labels is not None and self.config.own_hand and self.answers.add(labels):
             self.forget()
 
+    def reads(self, sentence: str) -> bool:
+        """Whether a sentence it never met means something to it: one of words that it knows."""
+        return isinstance(self.reader, TextReader) and self.reader.tokenizer.knows(sentence)
+
     def meet(self, facts: Ids, choices: Ids) -> bool:
         """Admits phrases that turn up for the first time.
 

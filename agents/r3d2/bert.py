@@ -52,6 +52,8 @@ class BertConfig:
     pool: Pool = "mean"
     """A sentence's vector: the mean over its tokens, or its first token, [CLS]. With one layer
     "first" is some 12 times faster; models trained to be sentence encoders mostly want "mean"."""
+    valued: bool = False
+    """Whether tokens beyond the vocabulary are numbers, embedded by their values."""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "hidden", "layers", "heads", "intermediate", "max_positions"):

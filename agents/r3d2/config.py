@@ -31,9 +31,10 @@ class R3D2Config:
     text_pool: Literal["first", "mean"] = "first"
     """A sentence's vector: that of its first token, or the mean over all (with one layer, the
     first is some ten times faster)."""
-    numerals: Literal["apart", "ordered"] = "apart"
-    """How the numbers of a language model made from scratch begin. apart: as words like any other;
-    ordered: alike where they are close, so that what is learned of 45 cm holds for 50 cm."""
+    numerals: Literal["apart", "ordered", "value"] = "apart"
+    """How a language model made from scratch reads numbers. apart: as words like any other;
+    ordered: such words begin alike where the numbers are close, so that what is learned of 45 cm
+    holds for 50 cm; value: by their values, so that 0.35 is read by who has met 0.3 and 0.4."""
     text_hidden: int = 128
     """Width of a language model made from scratch; a loaded one has its own."""
 
@@ -87,9 +88,9 @@ class R3D2Config:
                 "agent.encoder=vector reads no text: leave agent.language_model and agent.tuning "
                 "at their defaults, or choose encoder=phrases"
             )
-        if self.numerals == "ordered" and (self.encoder == "vector" or self.language_model):
+        if self.numerals != "apart" and (self.encoder == "vector" or self.language_model):
             raise ValueError(
-                "agent.numerals=ordered is how a language model made from scratch begins: leave "
+                f"agent.numerals={self.numerals} is for a language model made from scratch: leave "
                 "out agent.language_model, and agent.encoder=vector"
             )
         if self.tuning != "trained" and self.language_model is None:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from agents.r3d2 import numerals
 from agents.r3d2.bert import ACTIVATIONS, BertConfig, Pool, read_config, read_weights, translate
 
 Tuning = Literal["trained", "frozen", "lora"]
@@ -65,6 +66,9 @@ class Bert(nn.Module):
                 nn.init.zeros_(parameter)
             else:
                 nn.init.normal_(parameter, std=config.initializer_range, generator=generator)
+        self.numbers = None
+        if config.valued:
+            self.numbers = numerals.ByValue(config.hidden, config.initializer_range)
         if tuning != "trained":
             self.requires_grad_(False)
         if tuning == "lora":
@@ -155,7 +159,10 @@ class Bert(nn.Module):
 
     def _look_up(self, tokens: Tensor, places: Tensor) -> Tensor:
         """Embeds tokens at their places: both int [T] -> [T, hidden]."""
-        return self.norm(F.embedding(tokens, self.words) + F.embedding(places, self.positions))
+        words: Tensor = self.words
+        if self.numbers is not None:
+            words = torch.cat([words, self.numbers()])
+        return self.norm(F.embedding(tokens, words) + F.embedding(places, self.positions))
 
 
 class _Rows:

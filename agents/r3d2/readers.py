@@ -13,15 +13,13 @@ from torch.nn import functional as F
 from agents.r3d2.bert import BertConfig
 from agents.r3d2.config import R3D2Config
 from agents.r3d2.encoder import Bert
+from agents.r3d2.numerals import order
 from agents.r3d2.tokenizer import HashedWords, Tokenizer, WordPiece
 from games.text import Phrasebook
 
 Ids = NDArray[np.int16]
 
 WHITENING_DAMP = 1e-3
-
-NUMERAL_SCALE = 4.0
-"""Difference of two numbers' logarithms at which their embeddings are a third alike."""
 
 
 class TextReader(nn.Module):
@@ -94,6 +92,8 @@ class TextReader(nn.Module):
             parts = (F.pad(part, (0, width - part.shape[1])) for part in (self._tokens, tokens))
             self._tokens = torch.cat(list(parts))
             self._lengths = torch.cat([self._lengths, lengths])
+            if self.bert.numbers is not None:
+                self.bert.numbers.meet(self.tokenizer.values)
         return self._tokens, self._lengths
 
     def forward(self, ids: Tensor, standardise: bool = True) -> Tensor:
@@ -184,6 +184,7 @@ def make_reader(config: R3D2Config, phrasebook: Phrasebook) -> TextReader | Vect
         )
     else:
         tokenizer = WordPiece.from_sentences(phrasebook) if phrasebook.closed else HashedWords()
+        tokenizer.valued = config.numerals == "value"
         bert = Bert(
             BertConfig(
                 vocab_size=len(tokenizer),
@@ -197,36 +198,9 @@ def make_reader(config: R3D2Config, phrasebook: Phrasebook) -> TextReader | Vect
                 # BERT's own 0.02 is for long training: its layers start as near identities, and a
                 # mean over words hardly sees their order. Random features at fan-in scale do.
                 initializer_range=config.text_hidden**-0.5,
+                valued=tokenizer.valued,
             )
         )
         if config.numerals == "ordered":
-            order_numerals(bert.words, tokenizer)
+            order(bert.words, tokenizer)
     return TextReader(bert, tokenizer, phrasebook, config.encoder == "phrases")
-
-
-def order_numerals(words: Tensor, tokenizer: Tokenizer) -> None:
-    """Has the embeddings of numbers begin alike where the numbers are close.
-
-    Random Fourier features (Rahimi and Recht 2007) of the number's logarithm, of frequencies drawn
-    so that two numbers' embeddings have a product of ``exp(-|difference| / NUMERAL_SCALE)``: what
-    is near is alike, and still told apart. Left as they are drawn, 45 cm east is closer to 45 cm
-    west than to 50 cm east.
-
-    Args:
-        words: [tokens, width], the language model's table, as it was drawn; changed in place.
-        tokenizer: what the tokens are.
-
-    Raises:
-        ValueError: if words are hashed, so that nobody knows which of them are numbers.
-    """
-    if not isinstance(tokenizer, WordPiece):
-        raise ValueError(
-            "agent.numerals=ordered needs a game whose sentences are known beforehand: leave it out"
-        )
-    found = [(i, int(piece)) for i, piece in enumerate(tokenizer.vocabulary) if piece.isdecimal()]
-    rows, numbers = (torch.tensor(column) for column in zip(*found, strict=True))
-    with torch.no_grad():
-        frequencies = words.new_empty(words.shape[1]).cauchy_(0, 1 / NUMERAL_SCALE)
-        phases = torch.rand_like(frequencies) * (2 * torch.pi)
-        waves = (numbers.double().log1p()[:, None] * frequencies + phases).cos()
-        words[rows] = (words.std() * 2**0.5 * waves).to(words.dtype)

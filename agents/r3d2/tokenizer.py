@@ -6,15 +6,18 @@ Devlin et al., "BERT" (2019), and Wu et al., "Google's Neural Machine Translatio
 section 4.1.
 
 Hashed words need no vocabulary, and so suit games whose sentences are not known beforehand.
+
+Either can leave numbers to their values: "0.45" is then one token, whatever the vocabulary.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import string
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -26,6 +29,9 @@ PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 
 # A longer word is unknown as a whole, as in the reference: nobody's vocabulary spells it anyway.
 _LONGEST_WORD = 100
+
+_NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?!\w|\.\d)", re.ASCII)
+"""Number that stands on its own; a group, so that splitting keeps it."""
 
 _PUNCTUATION = frozenset(string.punctuation)
 _CONTROL = ("Cc", "Cf", "Co", "Cs")
@@ -51,12 +57,18 @@ class Tokenizer:
         first: the token before every sentence.
         last: the token after it.
         lowercase: whether sentences are lower-cased and stripped of accents first.
+
+    Attributes:
+        valued: whether a number is one token, which stands for its value.
+        values: those met so far; the token of the k-th is ``len(tokenizer) + k``.
     """
 
     def __init__(self, first: int, last: int, lowercase: bool) -> None:
-        self.lowercase = lowercase
+        self.lowercase, self.valued = lowercase, False
+        self.values: list[float] = []
         self._first, self._last = first, last
         self._cache: dict[str, tuple[int, ...]] = {}
+        self._numbers: dict[float, int] = {}
 
     def __len__(self) -> int:
         """Number of tokens there are."""
@@ -67,8 +79,17 @@ class Tokenizer:
         """The same where every token stands for the same."""
         raise NotImplementedError
 
+    def knows(self, sentence: str) -> bool:
+        """Whether all words of a sentence have been seen in others, or are numbers by value."""
+        words = self._parts(sentence)
+        return all(isinstance(word, float) or self._has(word) for word in words)
+
     def _cut(self, word: str) -> tuple[int, ...]:
         """The tokens of a word."""
+        raise NotImplementedError
+
+    def _has(self, word: str) -> bool:
+        """Whether a word has a token of its own."""
         raise NotImplementedError
 
     def encode(self, sentences: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -89,12 +110,27 @@ class Tokenizer:
 
     def _sentence(self, sentence: str) -> list[int]:
         row = [self._first]
-        for word in _words(sentence, self.lowercase):
+        for word in self._parts(sentence):
+            if isinstance(word, float):
+                if word not in self._numbers:
+                    self._numbers[word] = len(self.values)
+                    self.values.append(word)
+                row.append(len(self) + self._numbers[word])
+                continue
             if word not in self._cache:
                 self._cache[word] = self._cut(word)
             row.extend(self._cache[word])
         row.append(self._last)
         return row
+
+    def _parts(self, sentence: str) -> Iterator[str | float]:
+        """Words, and numbers where they go by value."""
+        parts = _NUMBER.split(sentence) if self.valued else [sentence]
+        for place, part in enumerate(parts):
+            if place % 2:
+                yield float(part)
+            else:
+                yield from _words(part, self.lowercase)
 
 
 class HashedWords(Tokenizer):
@@ -120,6 +156,9 @@ class HashedWords(Tokenizer):
     def checksum(self) -> int:
         """The number of buckets: the rest is the same everywhere."""
         return self.buckets
+
+    def _has(self, word: str) -> bool:
+        return True
 
     def _cut(self, word: str) -> tuple[int, ...]:
         digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
@@ -222,7 +261,11 @@ class WordPiece(Tokenizer):
 
     def pieces(self, sentence: str) -> list[str]:
         """The pieces of one sentence, as a person reads them."""
-        return [self.vocabulary[i] for i in self._sentence(sentence)]
+        row = self._sentence(sentence)
+        return [(*self.vocabulary, *(f"{value:g}" for value in self.values))[i] for i in row]
+
+    def _has(self, word: str) -> bool:
+        return word in self._ids
 
     def _cut(self, word: str) -> tuple[int, ...]:
         """The longest piece that fits, again and again; all of the word or [UNK]."""

@@ -29,7 +29,7 @@ from agents.r3d2.agent import R3D2Agent
 from games.core import BatchedGame
 from games.mpe.rules import NAMES
 from games.settings import Setting
-from games.text import Translation, joined
+from games.text import Phrasebook, Translation, joined
 from marl.acting.guard import Guard
 from marl.acting.table import Table, admit
 from marl.core import Policy
@@ -140,8 +140,11 @@ def load(name: str, device: str = "cpu") -> Member:
     weights, updates, phrases = _weights(folder)
     games = [setting.batched(1) for setting in config.settings()]
     book = joined([game.phrasebook for game in games])
+    if book.closed:  # a copy, which may grow where the game's own may not
+        book = Phrasebook(book)
     agent = R3D2Agent(config.agent, book, config.seed).to(device)
     if book.closed:
+        book.readable = agent.reads
         try:
             agent.load_phrases(phrases)
         except ValueError as error:

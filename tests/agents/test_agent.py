@@ -359,9 +359,11 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(
     assert agent.version == 0
 
 
-@pytest.mark.parametrize(("numerals", "close"), [("apart", False), ("ordered", True)])
+@pytest.mark.parametrize(
+    ("numerals", "close"), [("apart", False), ("ordered", True), ("value", True)]
+)
 def test_numbers_that_are_close_begin_alike(
-    numerals: Literal["apart", "ordered"], close: bool
+    numerals: Literal["apart", "ordered", "value"], close: bool
 ) -> None:
     """Of places along a line, those that are next to each other; and yet each is itself."""
     distances, ways = range(20, 100, 5), ("west", "east")
@@ -380,6 +382,44 @@ def test_numbers_that_are_close_begin_alike(
 def test_ordered_numbers_need_a_book_that_is_closed() -> None:
     with pytest.raises(ValueError, match="numerals=ordered needs"):
         R3D2Agent(R3D2Config(numerals="ordered"), make_book(closed=False))
+
+
+def test_a_number_that_it_never_met_is_read_by_its_value() -> None:
+    """What the language model makes of 0.35 is nearest to what it makes of 0.3 and of 0.4."""
+    costs = [0.1, 0.2, 0.3, 0.4, 0.6, 1, 2, 3, 5, 8, 12]
+    said = [f"a part costs {n}" for n in costs]
+    book = Phrasebook([*said, "I go"])
+    config = R3D2Config(numerals="value", hidden=32, memory=32, text_hidden=64, own_hand=False)
+    agent = R3D2Agent(config, book)
+    assert agent.reads("a part costs 0.35")
+    assert not agent.reads("a line costs 0.35")
+    book.readable = agent.reads
+    agent.admit([*range(len(said)), book.intern("a part costs 0.35")], [len(said)])
+    *met, new = agent.embed()[: len(said) + 1]
+    apart = torch.stack(met).sub(new).norm(dim=1)
+    assert {costs[k] for k in apart.argsort()[:2].tolist()} == {0.3, 0.4}
+    assert apart.min() > 0
+    with pytest.raises(ValueError, match="closed and has no phrase 'a line costs 2'"):
+        book.intern("a line costs 2")
+
+
+def test_numbers_by_value_are_learned_together() -> None:
+    config = R3D2Config(numerals="value", hidden=32, memory=32, text_hidden=32, own_hand=False)
+    book = Phrasebook(["there are 2 left", "there are 3 left", "I go"], closed=False)
+    agent = R3D2Agent(config, book)
+    agent.admit([0], [2])
+    agent.embed().square().sum().backward()
+    bert = agent.reader.bert  # type: ignore[union-attr]
+    assert bert.numbers is not None
+    assert bert.numbers.map.grad.abs().sum() > 0
+    agent.admit([book.intern("there are 4.5 left"), 1])  # an open book: numbers turn up in play
+    other = R3D2Agent(config, book, seed=1)
+    other.load(1, agent.state_dict())
+    other.admit([3], [2])
+    mine, theirs = (a.current().facts[a.facts.rows(4)[3]] for a in (agent, other))
+    torch.testing.assert_close(mine, theirs)
+    values = [a.reader.tokenizer.values for a in (agent, other)]  # type: ignore[union-attr]
+    assert values == [[2.0, 3.0, 4.5]] * 2
 
 
 def test_a_free_embedding_cannot_meet_a_new_phrase() -> None:

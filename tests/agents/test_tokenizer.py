@@ -209,3 +209,18 @@ def test_hashed_words_hardly_ever_meet() -> None:
     ids, _ = tokenizer.encode([f"word{i}" for i in range(5000)])
     assert 5000 - len(np.unique(ids, axis=0)) <= 8
     assert ids.max() < len(tokenizer)
+
+
+def test_numbers_by_value_are_one_token_each() -> None:
+    tokenizer = WordPiece.from_sentences(["card 2 costs 0.45", "v2 and 3."])
+    tokenizer.valued = True
+    pieces = tokenizer.pieces("card 0.45 costs 12, v2 0.450 2.5.1")
+    # What is part of a word, or of a version, is no number on its own.
+    assert pieces[1:-1] == [
+        *("card", "0.45", "costs", "12", ",", "v2", "0.45", "2", ".", "5", ".", "1"),
+    ]
+    assert tokenizer.values == [0.45, 12.0]
+    assert tokenizer.knows("card 7.25 costs 1000")
+    assert not tokenizer.knows("card 7 spoils")
+    tokenizer.valued = False
+    assert not tokenizer.knows("card 7 costs 1000")

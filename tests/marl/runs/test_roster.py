@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from agents.bots import NAMES
 from games import Setting
 from games.hanabi.batched import HanabiBatched
+from games.settings import parse
 from games.text import Phrasebook
+from marl.acting.evaluate import evaluate
 from marl.runs.roster import export, load
 from marl.runs.train import train
 from tests.marl.small_runs import CONFIG
@@ -56,3 +59,36 @@ def test_weights_are_not_loaded_among_words_in_another_order(
     for folder in folders:
         with pytest.raises(ValueError, match=f"{folder} cannot be loaded: .* in another order"):
             load(folder)
+
+
+@pytest.mark.parametrize("numerals", ["value", "apart"])
+def test_who_reads_plays_settings_that_it_never_met(
+    numerals: Literal["value", "apart"], tmp_path: Path
+) -> None:
+    """More factories, other prices: sentences of known words, and numbers that are read."""
+    config = replace(
+        CONFIG,
+        games=("supply-chain:3@manager=incentives@periods=3",),
+        actor=replace(CONFIG.actor, other_play=False),
+        agent=replace(CONFIG.agent, own_hand=False, numerals=numerals, roles=("^I speak to",)),
+        learner=replace(CONFIG.learner, burn_in=0),
+    )
+    train(config, tmp_path / "run", updates=1)
+    member = load(str(tmp_path / "run"))
+    before = len(member.policy.phrasebook)
+    dearer = parse("supply-chain:4@manager=incentives@periods=3@large_price=2.35")[0]
+    if numerals == "apart":
+        with pytest.raises(ValueError, match=r"has no word for .* 2\.35"):
+            member.check(dearer)
+        return
+    member.check(dearer)
+    assert evaluate(member.policy, dearer, 8, 1).mean("raw") < 30
+    assert len(member.policy.phrasebook) > before
+    assert len(config.settings()[0].batched(1).phrasebook) == before, "the game's own is as it was"
+    with pytest.raises(ValueError, match="has no word for"):
+        member.check(parse("hanabi:2")[0])
+    export(member, tmp_path / "exported")
+    again = load(str(tmp_path / "exported"))
+    assert evaluate(again.policy, dearer, 8, 1).mean("raw") == pytest.approx(
+        evaluate(member.policy, dearer, 8, 1).mean("raw")
+    )
