@@ -46,7 +46,8 @@ class Options:
     """Your seat; seat 1 begins."""
     role: Annotated[str | None, tyro.conf.arg(name="as", metavar="ROLE")] = None
     """Your role, where seats differ in theirs: you take the first seat of it. As manager of a game
-    that is named without one, you may ask and offer whatever the game declares."""
+    that is named without options, you may ask and offer what your partners have learned to hear,
+    and otherwise whatever the game declares."""
     name: str = "you"
     """What you are called in a saved game."""
     adviser: Annotated[str | None, tyro.conf.arg(metavar="AGENT")] = None
@@ -157,6 +158,18 @@ def _usual_partner(options: Options) -> tuple[str, ...]:
     return (name,)
 
 
+def _learned_setting(options: Options) -> Setting | None:
+    """What the first partner has learned with a seat of your role; None if a setting is named."""
+    if "@" in options.game or ":" in options.game or options.players or options.variant:
+        return None
+    from marl.runs import roster
+
+    for setting in roster.load(options.partners[0]).config.settings():
+        if setting.game == options.game and options.role in setting.batched(1).roles:
+            return setting
+    return None
+
+
 def _setting(options: Options) -> Setting:
     """What is played.
 
@@ -168,7 +181,8 @@ def _setting(options: Options) -> Setting:
     players = options.players or (None if named or options.role else others + 1)
     manager = "incentives" if options.role == "manager" else None
     (name,) = complete((options.game,), players and str(players), options.variant, manager)  # type: ignore[arg-type]
-    found = parse_setting(name)
+    learned = _learned_setting(options) if options.role else None
+    found = (learned,) if learned else parse_setting(name)
     if len(found) > 1:
         raise ValueError(f"{name} means {len(found)} settings: name one number of players")
     seats = found[0].seats

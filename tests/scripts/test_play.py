@@ -350,6 +350,12 @@ def test_a_person_is_the_manager(
     assert saved["players"] == [other, other, other, "you"]
     seats = [seat for seat, _ in saved["moves"]]
     assert seats == [3, 3, 3, 0, 1, 2] * 3
+    # Where only the game is named, what the others have learned is played.
+    monkeypatch.setattr("sys.stdin", io.StringIO("quit\n"))
+    learned = "supply-chain:3@manager=incentives@manager_offers=0.3@periods=2"
+    hearing = exported(tmp_path / "hearing", games=(learned,))
+    assert main(["play", "supply-chain", "--as", "manager", "--with", hearing, "--seed", "8"]) == 0
+    assert json.loads((tmp_path / "supply-chain-8.json").read_text())["setting"] == learned
     assert main(["play", game, "--as", "boss", "--with", other]) == 2
     assert "choose from factory" in capsys.readouterr().err
     assert main(["play", "stag-hunt", "--as", "manager"]) == 2
