@@ -213,13 +213,14 @@ def _seats(options: Options, setting: Setting) -> Seats:
     for name in dict.fromkeys([*names, adviser]):
         member = roster.load(name)
         member.check(setting)
-        known[name] = member.policy
+        known[name] = member
     after = {(mine + 1 + k) % players: name for k, name in enumerate(names)}
     return Seats(
         mine,
         tuple(after.get(seat, options.name) for seat in range(players)),
-        tuple(known[after.get(seat, adviser)] for seat in range(players)),
+        tuple(known[after.get(seat, adviser)].policy for seat in range(players)),
         adviser,
+        known[adviser].config.learner.reward_scale,
     )
 
 

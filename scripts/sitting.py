@@ -42,12 +42,14 @@ class Seats:
         names: of all seats.
         policies: of all seats; in the person's, whom it can ask.
         adviser: the name of that one.
+        scale: what it was told of each point as it learned (``learner.reward_scale``).
     """
 
     mine: int
     names: tuple[str, ...]
     policies: tuple[Policy, ...]
     adviser: str
+    scale: float = 1.0
 
 
 class Sitting:
@@ -239,7 +241,7 @@ class Sitting:
         )
         # Players by rules weigh no moves against each other.
         if hasattr(policy, "network"):
-            values = turn.values[row]
+            values = turn.values[row] / self.seats.scale
             expected = Lines("move", "points to come", box=None, padding=(0, 2, 0, 0))
             for k in np.argsort(-values[: len(choices)], kind="stable").tolist():
                 number = numbered.index(choices[k]) + 1

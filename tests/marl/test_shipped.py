@@ -23,6 +23,10 @@ LEAST = {
     "hanabi-2p-taught": {"hanabi:2": 19.0},
     "parcels": {"parcels@emulated=false@sparks=1": 23.8, "parcels@emulated=false": 23.8},
     "simple-reference-taught": {"simple-reference": -9.7},
+    "supply-chain": {
+        "supply-chain:3@manager=incentives@manager_deeds=large-supplier@manager_every=30"
+        "@manager_offers=0.3,0.4,0.5@manager_together=true": 67.0
+    },
 }
 
 
@@ -46,6 +50,17 @@ def test_who_learned_with_partners_gets_on_with_others(partner: str) -> None:
     outcome = play_many(games.setting("hanabi", players=2), policies, 100, 1, seats).outcome
     assert outcome["lost"].mean() <= 0.02
     assert outcome["score"].mean() > {"bot:internal": 12.0}.get(partner, 15.0)
+
+
+def test_the_manager_pays_for_itself() -> None:
+    """It keeps more than any constant word of the tables leaves, and pays a third of what it gains.
+
+    Without a manager there are 48 (docs/managed.md).
+    """
+    member = roster.load("supply-chain")
+    found = evaluate(member.policy, member.config.settings()[0], 200, 1)
+    assert found.mean("manager") > 61
+    assert 0 < found.mean("payments") < (found.mean("raw") - 48) / 2.5
 
 
 def test_who_learned_to_sort_sorts_on_the_cartridges() -> None:

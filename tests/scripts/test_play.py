@@ -362,6 +362,22 @@ def test_a_person_is_the_manager(
     assert "nobody to play with" in capsys.readouterr().err
 
 
+def test_a_manager_comes_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what it would offer, and what it expects of that, in the points of the game."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("sys.stdin", io.StringIO("?\nI ask nothing of everybody\n"))
+    assert main(["play", "supply-chain", "--as", "manager", "--seed", "7"]) == 0
+    out = capsys.readouterr().out
+    assert "supply-chain would say: I ask everybody to order from the large supplier" in out
+    values = [float(v) for v in re.findall(r"\+(\d+\.\d\d)\s*$", out, re.MULTILINE)]
+    assert len(values) == 4
+    assert 40 < max(values) < 73.58  # discounted; what it learned from was scaled by 0.3
+    assert "payments 0" in out
+
+
 # --- looking at it again ----------------------------------------------------------------------
 
 
