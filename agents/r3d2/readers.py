@@ -183,8 +183,10 @@ def make_reader(config: R3D2Config, phrasebook: Phrasebook) -> TextReader | Vect
             lora_rank=config.lora_rank,
         )
     else:
-        tokenizer = WordPiece.from_sentences(phrasebook) if phrasebook.closed else HashedWords()
-        tokenizer.valued = config.numerals == "value"
+        valued = config.numerals == "value"
+        closed = phrasebook.closed
+        tokenizer = WordPiece.from_sentences(phrasebook, valued) if closed else HashedWords()
+        tokenizer.valued = valued
         bert = Bert(
             BertConfig(
                 vocab_size=len(tokenizer),
@@ -198,7 +200,7 @@ def make_reader(config: R3D2Config, phrasebook: Phrasebook) -> TextReader | Vect
                 # BERT's own 0.02 is for long training: its layers start as near identities, and a
                 # mean over words hardly sees their order. Random features at fan-in scale do.
                 initializer_range=config.text_hidden**-0.5,
-                valued=tokenizer.valued,
+                valued=valued,
             )
         )
         if config.numerals == "ordered":

@@ -193,18 +193,25 @@ class WordPiece(Tokenizer):
         self._unknown = (self._ids[UNK],)
 
     @classmethod
-    def from_sentences(cls, sentences: Iterable[str]) -> WordPiece:
+    def from_sentences(cls, sentences: Iterable[str], valued: bool = False) -> WordPiece:
         """Makes a vocabulary of the words that occur, in the order in which they first do.
 
         Letters, digits and punctuation come before them, so that a word that occurs in none of
         the sentences is spelled rather than lost. Sentences appended later only append words.
+
+        Args:
+            sentences: the sentences.
+            valued: whether numbers stand for their values, and so are no words.
         """
         letters = string.ascii_lowercase + string.digits
         pieces = dict.fromkeys([PAD, UNK, CLS, SEP, MASK, *letters, *string.punctuation])
         pieces.update(dict.fromkeys(f"##{letter}" for letter in letters))
         for sentence in sentences:
-            pieces.update(dict.fromkeys(_words(sentence, lowercase=True)))
-        return cls(pieces)
+            text = _NUMBER.sub(" ", sentence) if valued else sentence
+            pieces.update(dict.fromkeys(_words(text, lowercase=True)))
+        made = cls(pieces)
+        made.valued = valued
+        return made
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> WordPiece:

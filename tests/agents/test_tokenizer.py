@@ -212,8 +212,8 @@ def test_hashed_words_hardly_ever_meet() -> None:
 
 
 def test_numbers_by_value_are_one_token_each() -> None:
-    tokenizer = WordPiece.from_sentences(["card 2 costs 0.45", "v2 and 3."])
-    tokenizer.valued = True
+    tokenizer = WordPiece.from_sentences(["card 2 costs 45", "v2 and 3."], valued=True)
+    assert "45" not in tokenizer.vocabulary
     pieces = tokenizer.pieces("card 0.45 costs 12, v2 0.450 2.5.1")
     # What is part of a word, or of a version, is no number on its own.
     assert pieces[1:-1] == [
