@@ -67,6 +67,7 @@ def guest():
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_host_joins_plays_is_killed_and_the_run_goes_on(tmp_path, guest):
     make_keys(tmp_path / "keys", ["guest"], "worker actor")

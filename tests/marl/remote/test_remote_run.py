@@ -415,6 +415,7 @@ def test_a_killed_driver_leaves_nothing_any_time(drive):
     assert saving > KILLS // 8
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 def test_a_killed_driver_leaves_nothing_and_the_run_resumes(drive):

@@ -152,6 +152,7 @@ def test_a_shard_takes_in_what_its_part_of_the_limiter_allows(tmp_path):
         crew.close()
 
 
+@pytest.mark.slow
 def test_a_shard_that_dies_costs_its_own_sequences(crew):
     crew.there()
     fill(crew, 10)
