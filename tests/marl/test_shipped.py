@@ -21,6 +21,7 @@ LEAST = {
     "hanabi-2p-hour": {"hanabi:2": 20.9},
     "hanabi-2p-adhoc": {"hanabi:2": 17.0},
     "hanabi-2p-taught": {"hanabi:2": 19.0},
+    "hanabi-4p-adhoc": {"hanabi:4": 17.8},
     "parcels": {"parcels@emulated=false@sparks=1": 23.8, "parcels@emulated=false": 23.8},
     "simple-reference-taught": {"simple-reference": -9.7},
     "supply-chain": {
