@@ -164,8 +164,8 @@ def endure(count):
         decode(message)
 
 
-def test_a_million_damaged_messages_do_no_harm():
-    endure(1_000_000)
+def test_damaged_messages_do_no_harm():
+    endure(300_000)
 
 
 @pytest.mark.slow

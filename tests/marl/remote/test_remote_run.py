@@ -426,6 +426,7 @@ def test_a_killed_driver_leaves_nothing_and_the_run_resumes(drive):
     books(second.run_dir)
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 def test_a_learner_that_stands_still_makes_actors_wait(drive):
