@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,7 +203,7 @@ def _side_by_side(study: Study, seeds: Sequence[int], shares: int, console: Cons
     console.print(f"{len(seeds)} seeds, {shares} at once; what they say is in {logs}")
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopFlag())
-        crew = stack.enter_context(Supervisor(study.run_dir, [role]))
+        crew = stack.enter_context(Supervisor(study.run_dir, [role], calm=inf))
         if console.is_terminal:
             shown = Live(
                 get_renderable=lambda: _table(study, seeds), console=console, refresh_per_second=0.5
