@@ -97,7 +97,7 @@ def test_an_interrupted_seed_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.chaos
-def test_seeds_side_by_side_stop_and_go_on(tmp_path: Path) -> None:
+def test_seeds_side_by_side_stop_and_go_on(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     study = tmp_path / "study"
     call = [sys.executable, "-m", "scripts.cli", "train", *TINY]
     call += ["--checkpoint-minutes", "0.02"]
@@ -105,6 +105,7 @@ def test_seeds_side_by_side_stop_and_go_on(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*call, "--updates", "1000000"], cwd=Path(cli.__file__).parents[1], start_new_session=True
     )
+    request.addfinalizer(process.kill)
     deadline = time.monotonic() + 90
     while not all(updates(study / f"seed-{seed}") for seed in (1, 2)):
         assert time.monotonic() < deadline, "no checkpoint came"
